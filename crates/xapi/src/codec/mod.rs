@@ -1,0 +1,85 @@
+//! Bytes to values and back, for both of XAPI's wires. No I/O, no panic on any input, bounded by [`Limits`].
+//!
+//! Both directions are here: a client encodes calls and decodes replies, a server (the simulator) the reverse.
+
+pub mod json;
+pub mod xml;
+
+use smol_str::SmolStr;
+
+use crate::value::Value;
+
+/// Bounds on what a decoder takes from a peer.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Longest message, in bytes. A reply with 10,000 records is about 30 MB.
+    pub bytes: usize,
+    /// Deepest nesting of values. XAPI's own are at most 7 deep.
+    pub depth: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { bytes: 64 * 1024 * 1024, depth: 64 }
+    }
+}
+
+/// A method with its arguments, as a server sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// `VM.start`, `Async.VM.start`.
+    pub method: String,
+    /// The arguments, the session first where the method wants one.
+    pub arguments: Vec<Value>,
+}
+
+/// XAPI's own error: a code and its parameters.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}{}", shown(.parameters))]
+pub struct Failure {
+    /// Such as `VM_BAD_POWER_STATE`.
+    pub code: SmolStr,
+    /// Such as the reference, the expected and the actual state. Their number is no contract.
+    pub parameters: Vec<SmolStr>,
+}
+
+impl Failure {
+    /// A failure from its parts.
+    pub fn new<P: Into<SmolStr>>(code: &str, parameters: impl IntoIterator<Item = P>) -> Self {
+        Failure { code: code.into(), parameters: parameters.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// What a method came back with.
+pub type Reply = Result<Value, Failure>;
+
+/// Why bytes are no message.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} at byte {position}")]
+pub struct DecodeError {
+    /// What was wrong, without the text itself, which may hold secrets.
+    pub what: String,
+    /// Where, in bytes from the start of the message.
+    pub position: usize,
+}
+
+impl DecodeError {
+    fn new(what: impl Into<String>, position: usize) -> Self {
+        DecodeError { what: what.into(), position }
+    }
+}
+
+fn shown(parameters: &[SmolStr]) -> String {
+    if parameters.is_empty() { String::new() } else { format!(" [{}]", parameters.join(", ")) }
+}
+
+/// Reads `{Status, Value | ErrorDescription}` and its JSON cousin's parts.
+fn failure_from(description: &Value, position: usize) -> Result<Failure, DecodeError> {
+    let words = description.as_array().ok_or_else(|| DecodeError::new("the error is no list", position))?;
+    let mut words = words.iter().map(|word| match word {
+        Value::String(text) | Value::DateTime(text) => text.clone(),
+        other => format!("{other:?}").into(),
+    });
+    let code = words.next().ok_or_else(|| DecodeError::new("the error has no code", position))?;
+    Ok(Failure { code, parameters: words.collect() })
+}

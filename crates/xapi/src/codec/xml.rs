@@ -1,0 +1,425 @@
+//! XML-RPC as XAPI speaks it (facts: sections 1.2 and 1.3 of the wire notes in `docs/xapi-wire.md`).
+//!
+//! Where XAPI leaves the standard: integers travel as untyped text, replies are always a `Status` struct and
+//! never a `<fault>`, `system.listMethods` answers a bare array, and **member names are not escaped**, so a map key
+//! that holds `&` or `<` makes a reply ill-formed. Names are therefore read up to their closing tag, as written.
+
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::reader::Reader;
+use smol_str::{SmolStr, SmolStrBuilder};
+
+use super::{Call, DecodeError, Failure, Limits, Reply, failure_from};
+use crate::value::{Struct, Value};
+
+/// A request body.
+#[must_use]
+pub fn encode_call(method: &str, arguments: &[Value]) -> String {
+    let mut out = String::with_capacity(256);
+    out.push_str("<?xml version=\"1.0\"?><methodCall><methodName>");
+    escape(&mut out, method);
+    out.push_str("</methodName><params>");
+    for argument in arguments {
+        out.push_str("<param>");
+        write_value(&mut out, argument);
+        out.push_str("</param>");
+    }
+    out.push_str("</params></methodCall>");
+    out
+}
+
+/// A response body in XAPI's envelope.
+#[must_use]
+pub fn encode_reply(reply: &Reply) -> String {
+    let mut out = String::with_capacity(512);
+    out.push_str("<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>Status</name>");
+    match reply {
+        Ok(value) => {
+            out.push_str("<value>Success</value></member><member><name>Value</name>");
+            write_value(&mut out, value);
+        }
+        Err(failure) => {
+            out.push_str("<value>Failure</value></member><member><name>ErrorDescription</name><value><array><data>");
+            for word in std::iter::once(&failure.code).chain(&failure.parameters) {
+                write_text(&mut out, word);
+            }
+            out.push_str("</data></array></value>");
+        }
+    }
+    out.push_str("</member></struct></value></param></params></methodResponse>");
+    out
+}
+
+/// A response body without XAPI's envelope, as `system.listMethods` gives.
+#[must_use]
+pub fn encode_bare_reply(value: &Value) -> String {
+    let mut out = String::from("<?xml version=\"1.0\"?><methodResponse><params><param>");
+    write_value(&mut out, value);
+    out.push_str("</param></params></methodResponse>");
+    out
+}
+
+/// One value, as `task.result` holds it.
+#[must_use]
+pub fn encode_value(value: &Value) -> String {
+    let mut out = String::new();
+    write_value(&mut out, value);
+    out
+}
+
+/// Reads a request body.
+///
+/// # Errors
+/// When the bytes are not a `methodCall` within the limits.
+pub fn decode_call(body: &[u8], limits: &Limits) -> Result<Call, DecodeError> {
+    let mut parser = Parser::new(body, limits)?;
+    parser.open("methodCall")?;
+    parser.open("methodName")?;
+    let method = parser.text_until_close()?.to_string();
+    let mut arguments = Vec::new();
+    match parser.tag()? {
+        Tag::Close => {}
+        Tag::Open(name) if name.name().as_ref() == "params" => {
+            while let Tag::Open(_) = parser.tag()? {
+                parser.open("value")?;
+                arguments.push(parser.value(0)?);
+                parser.close()?;
+            }
+            parser.close()?;
+        }
+        Tag::Open(_) => return Err(parser.error("expected <params>")),
+    }
+    parser.end()?;
+    Ok(Call { method, arguments })
+}
+
+/// Reads a response body.
+///
+/// # Errors
+/// When the bytes are not a `methodResponse` in XAPI's envelope, within the limits.
+pub fn decode_reply(body: &[u8], limits: &Limits) -> Result<Reply, DecodeError> {
+    let mut parser = Parser::new(body, limits)?;
+    parser.open("methodResponse")?;
+    let opened = match parser.tag()? {
+        Tag::Open(tag) => tag,
+        Tag::Close => return Err(parser.error("an empty methodResponse")),
+    };
+    if opened.name().as_ref() == "fault" {
+        parser.open("value")?;
+        let fault = parser.value(0)?;
+        let text = |name| fault.as_struct().and_then(|members| members.get(name)).map(|value| format!("{value:?}"));
+        let parameters = [text("faultCode"), text("faultString")].into_iter().flatten();
+        return Ok(Err(Failure::new("Fault", parameters)));
+    }
+    parser.open("param")?;
+    parser.open("value")?;
+    let value = parser.value(0)?;
+    for _ in ["param", "params", "methodResponse"] {
+        parser.close()?;
+    }
+    parser.end()?;
+    let Value::Struct(mut envelope) = value else {
+        return Ok(Ok(value));
+    };
+    let position = body.len();
+    match envelope.get("Status").and_then(Value::as_str) {
+        Some("Success") => envelope
+            .remove("Value")
+            .map(Ok)
+            .ok_or_else(|| DecodeError::new("the reply says Success and has no Value", position)),
+        Some("Failure") => {
+            let description = envelope
+                .get("ErrorDescription")
+                .ok_or_else(|| DecodeError::new("the reply says Failure and has no ErrorDescription", position))?;
+            failure_from(description, position).map(Err)
+        }
+        _ => Err(DecodeError::new("the reply has no Status", position)),
+    }
+}
+
+/// Reads one value, as `task.result` holds it. Empty text is void.
+///
+/// # Errors
+/// When the text is not one `<value>` element within the limits.
+pub fn decode_value(text: &str, limits: &Limits) -> Result<Value, DecodeError> {
+    if text.is_empty() {
+        return Ok(Value::VOID);
+    }
+    let mut parser = Parser::new(text.as_bytes(), limits)?;
+    parser.open("value")?;
+    let value = parser.value(0)?;
+    parser.end()?;
+    Ok(value)
+}
+
+fn write_value(out: &mut String, value: &Value) {
+    use std::fmt::Write as _;
+    match value {
+        Value::String(text) => return write_text(out, text),
+        // Writing to a string cannot fail.
+        Value::Int(number) => _ = write!(out, "<value>{number}"),
+        Value::Float(number) => _ = write!(out, "<value><double>{}</double>", float_text(*number)),
+        Value::Bool(truth) => _ = write!(out, "<value><boolean>{}</boolean>", u8::from(*truth)),
+        Value::DateTime(text) => {
+            out.push_str("<value><dateTime.iso8601>");
+            escape(out, text);
+            out.push_str("</dateTime.iso8601>");
+        }
+        Value::Array(elements) => {
+            out.push_str("<value><array><data>");
+            for element in elements {
+                write_value(out, element);
+            }
+            out.push_str("</data></array>");
+        }
+        Value::Struct(members) => {
+            out.push_str("<value><struct>");
+            for (name, member) in members.iter() {
+                out.push_str("<member><name>");
+                // As xapi does it: names go out as they are, see the head of this file.
+                out.push_str(name);
+                out.push_str("</name>");
+                write_value(out, member);
+                out.push_str("</member>");
+            }
+            out.push_str("</struct>");
+        }
+    }
+    out.push_str("</value>");
+}
+
+fn write_text(out: &mut String, text: &str) {
+    out.push_str("<value>");
+    escape(out, text);
+    out.push_str("</value>");
+}
+
+fn float_text(number: f64) -> String {
+    if number.is_nan() {
+        "nan".into()
+    } else if number.is_infinite() {
+        if number > 0.0 { "inf".into() } else { "-inf".into() }
+    } else {
+        // The shortest text that reads back as the same number.
+        format!("{number}")
+    }
+}
+
+/// Escapes markup and drops the control characters that XML 1.0 cannot carry, as xapi does.
+fn escape(out: &mut String, text: &str) {
+    for character in text.chars() {
+        match character {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\r' => out.push_str("&#13;"),
+            '\t' | '\n' => out.push(character),
+            control if u32::from(control) < 0x20 => {}
+            other => out.push(other),
+        }
+    }
+}
+
+enum Tag<'i> {
+    Open(BytesStart<'i>),
+    Close,
+}
+
+struct Parser<'i> {
+    reader: Reader<&'i [u8]>,
+    input: &'i str,
+    depth: usize,
+}
+
+impl<'i> Parser<'i> {
+    fn new(body: &'i [u8], limits: &Limits) -> Result<Self, DecodeError> {
+        if body.len() > limits.bytes {
+            return Err(DecodeError::new(format!("longer than {} bytes", limits.bytes), limits.bytes));
+        }
+        let input = std::str::from_utf8(body).map_err(|error| DecodeError::new("not UTF-8", error.valid_up_to()))?;
+        let mut reader = Reader::from_str(input);
+        reader.config_mut().expand_empty_elements = true;
+        Ok(Parser { reader, input, depth: limits.depth })
+    }
+
+    fn position(&self) -> usize {
+        self.input.len().saturating_sub(self.reader.get_ref().len())
+    }
+
+    fn error(&self, what: impl Into<String>) -> DecodeError {
+        DecodeError::new(what, self.position())
+    }
+
+    fn event(&mut self) -> Result<Event<'i>, DecodeError> {
+        self.reader.read_event().map_err(|error| DecodeError::new(error.to_string(), self.position()))
+    }
+
+    /// The next tag; white space, comments and declarations between tags are passed over.
+    fn tag(&mut self) -> Result<Tag<'i>, DecodeError> {
+        loop {
+            match self.event()? {
+                Event::Start(start) => return Ok(Tag::Open(start)),
+                Event::End(_) => return Ok(Tag::Close),
+                Event::Text(text) if text.trim_ascii().is_empty() => {}
+                Event::Decl(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::Eof => return Err(self.error("the document ends early")),
+                _ => return Err(self.error("text where a tag was expected")),
+            }
+        }
+    }
+
+    fn open(&mut self, name: &str) -> Result<(), DecodeError> {
+        match self.tag()? {
+            Tag::Open(tag) if tag.name().as_ref() == name => Ok(()),
+            _ => Err(self.error(format!("expected <{name}>"))),
+        }
+    }
+
+    /// The end of the element that is open; the reader checks that the names fit.
+    fn close(&mut self) -> Result<(), DecodeError> {
+        match self.tag()? {
+            Tag::Close => Ok(()),
+            Tag::Open(_) => Err(self.error("an element too many")),
+        }
+    }
+
+    /// Nothing but white space and comments may follow.
+    fn end(&mut self) -> Result<(), DecodeError> {
+        loop {
+            match self.event()? {
+                Event::Eof => return Ok(()),
+                Event::End(_) | Event::Comment(_) | Event::PI(_) => {}
+                Event::Text(text) if text.trim_ascii().is_empty() => {}
+                _ => return Err(self.error("something follows the end")),
+            }
+        }
+    }
+
+    /// After `<value>`: its content, up to and with `</value>`.
+    fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        if depth > self.depth {
+            return Err(self.error(format!("values nest deeper than {}", self.depth)));
+        }
+        // Nearly every value is one run of plain text: take it without building anything.
+        let first = match self.event()? {
+            Event::Text(text) => match self.event()? {
+                Event::End(_) => return Ok(Value::String(SmolStr::new(&*text))),
+                Event::Start(start) if text.trim_ascii().is_empty() => start,
+                next => return Ok(Value::String(self.text_from(Some(&text), next)?)),
+            },
+            Event::Start(start) => start,
+            next => return Ok(Value::String(self.text_from(None, next)?)),
+        };
+        let name = first.name();
+        let value = match name.as_ref() {
+            "string" => Value::String(self.text_until_close()?),
+            "int" | "i4" | "i8" => {
+                let text = self.text_until_close()?;
+                Value::Int(text.trim().parse().map_err(|_| self.error("not an integer"))?)
+            }
+            "double" => {
+                let text = self.text_until_close()?;
+                Value::Float(text.trim().parse().map_err(|_| self.error("not a float"))?)
+            }
+            "boolean" => Value::Bool(self.text_until_close()?.trim() == "1"),
+            "dateTime.iso8601" => Value::DateTime(self.text_until_close()?),
+            "nil" => {
+                self.close()?;
+                Value::VOID
+            }
+            "array" => self.array(depth)?,
+            "struct" => self.members(depth)?,
+            other => return Err(self.error(format!("unknown type <{}>", other.escape_debug()))),
+        };
+        self.close()?;
+        Ok(value)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        self.open("data")?;
+        let mut elements = Vec::new();
+        while let Tag::Open(tag) = self.tag()? {
+            if tag.name().as_ref() != "value" {
+                return Err(self.error("expected <value> in an array"));
+            }
+            elements.push(self.value(depth + 1)?);
+        }
+        self.close()?;
+        Ok(Value::Array(elements))
+    }
+
+    fn members(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        let mut members = Struct::new();
+        while let Tag::Open(tag) = self.tag()? {
+            if tag.name().as_ref() != "member" {
+                return Err(self.error("expected <member> in a struct"));
+            }
+            self.open("name")?;
+            let name = self.member_name()?;
+            self.open("value")?;
+            members.push(name, self.value(depth + 1)?);
+            self.close()?;
+        }
+        Ok(Value::Struct(members))
+    }
+
+    /// The text of a member's name. It is not escaped by xapi, so the raw text is the name, but for a name that
+    /// another encoder escaped.
+    fn member_name(&mut self) -> Result<SmolStr, DecodeError> {
+        const CLOSE: &str = "</name>";
+        let from = self.position();
+        let rest = self.input.get(from..).unwrap_or_default();
+        // `<name/>` was expanded: its end is still to come and there is no text.
+        if self.input.get(..from).is_some_and(|before| before.ends_with("/>")) {
+            self.close()?;
+            return Ok(SmolStr::default());
+        }
+        let length = rest.find(CLOSE).ok_or_else(|| self.error("a member's name does not end"))?;
+        let raw = rest.get(..length).unwrap_or_default();
+        *self.reader.get_mut() = rest.get(length..).unwrap_or_default().as_bytes();
+        self.close()?;
+        if !raw.contains('&') || raw.contains('<') {
+            return Ok(raw.into());
+        }
+        Ok(quick_xml::escape::unescape(raw).map_or_else(|_| raw.into(), |text| SmolStr::new(&text)))
+    }
+
+    /// The text up to the closing tag, entities resolved.
+    fn text_until_close(&mut self) -> Result<SmolStr, DecodeError> {
+        match self.event()? {
+            Event::End(_) => Ok(SmolStr::default()),
+            Event::Text(text) => match self.event()? {
+                Event::End(_) => Ok(SmolStr::new(&*text)),
+                next => self.text_from(Some(&text), next),
+            },
+            next => self.text_from(None, next),
+        }
+    }
+
+    fn text_from(&mut self, start: Option<&str>, mut next: Event<'i>) -> Result<SmolStr, DecodeError> {
+        let mut text = SmolStrBuilder::new();
+        text.push_str(start.unwrap_or_default());
+        loop {
+            match next {
+                Event::End(_) => return Ok(text.finish()),
+                Event::Text(more) => text.push_str(&more),
+                Event::CData(more) => text.push_str(&more),
+                Event::GeneralRef(reference) => {
+                    let resolved = reference.resolve_char_ref().map_err(|error| self.error(error.to_string()))?;
+                    match (resolved, &*reference) {
+                        (Some(character), _) => text.push(character),
+                        (None, "amp") => text.push('&'),
+                        (None, "lt") => text.push('<'),
+                        (None, "gt") => text.push('>'),
+                        (None, "quot") => text.push('"'),
+                        (None, "apos") => text.push('\''),
+                        (None, _) => return Err(self.error("an unknown entity")),
+                    }
+                }
+                Event::Comment(_) => {}
+                Event::Eof => return Err(self.error("the document ends early")),
+                _ => return Err(self.error("an element inside text")),
+            }
+            next = self.event()?;
+        }
+    }
+}
