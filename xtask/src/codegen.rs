@@ -121,13 +121,22 @@ fn class_row(out: &mut String, class: &Value) -> Result<()> {
             let (name, of) = (string(&parameter[0])?, parameter[1].as_str().unwrap_or("string"));
             write!(out, "Parameter::new({name}, {}), ", kind(of)?)?;
         }
-        write!(out, "], {}, Role::{})", kind(method[2].as_str().context("a result is no text")?)?, role(&method[3])?)?;
+        write!(
+            out,
+            "], {}, Role::{})",
+            kind(method[2].as_str().context("a result is no text")?)?,
+            role(&method[3])?
+        )?;
         let optional = flags["optional"].as_array().map_or(0, Vec::len);
         if optional > 0 {
             write!(out, ".optional({optional})")?;
         }
-        for (flag, word) in [("async", "asynchronous"), ("implicit", "generated"), ("removed", "removed"), ("secret", "secret")]
-        {
+        for (flag, word) in [
+            ("async", "asynchronous"),
+            ("implicit", "generated"),
+            ("removed", "removed"),
+            ("secret", "secret"),
+        ] {
             if !flags[flag].is_null() {
                 write!(out, ".{word}()")?;
             }
@@ -160,7 +169,8 @@ fn kind(text: &str) -> Result<String> {
         return Ok(format!("Option(&{})", kind(inner)?));
     }
     if let Some(inner) = text.strip_suffix(" map") {
-        let inner = inner.strip_prefix('(').and_then(|t| t.strip_suffix(')')).context("a map without parentheses")?;
+        let inner =
+            inner.strip_prefix('(').and_then(|t| t.strip_suffix(')')).context("a map without parentheses")?;
         let (key, value) = inner.split_once(" -> ").context("a map without an arrow")?;
         return Ok(format!("Map(&{}, &{})", kind(key)?, kind(value)?));
     }
@@ -193,4 +203,3 @@ fn array(value: &Value) -> Result<&Vec<Value>> {
 fn string(value: &Value) -> Result<String> {
     Ok(format!("{:?}", value.as_str().context("expected a text in the schema table")?))
 }
-

@@ -1,15 +1,83 @@
-//! Set-up, demo, tests, code generation and benchmarks: `cargo xtask COMMAND`.
+//! `cargo xtask COMMAND`: set-up, demo, tests, code generation and benchmarks.
+//!
+//! Everything that a person or CI does with the source tree starts here, so that there is one way to do it. Each
+//! command does its own set-up, says what it is doing, and may be run again at any time. This room knows cargo, the
+//! machine's packages and the folder layout; it must not know what the crates do inside.
 
+mod bench;
+mod build;
 mod codegen;
+mod counts;
+mod demo;
+mod gate;
+mod place;
+mod setup;
+mod step;
+mod systemd;
+mod tidy;
 
-use anyhow::{Result, bail};
+use std::process::ExitCode;
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["codegen"] => codegen::run(false),
-        ["codegen", "--check"] => codegen::run(true),
-        _ => bail!("usage: cargo xtask codegen [--check]"),
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Set-up, demo, tests, code generation and benchmarks of Xapiary")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what building and testing need: the wasm target, cargo-nextest and, as root on Debian, a few packages
+    Setup,
+    /// Build the daemon and a plugin, and run them against the built-in simulated pool
+    Demo {
+        /// Passed on to `xapiary demo`, for example `--state FILE` or `--for 20s`
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+    /// Run everything that CI runs
+    Test,
+    /// Boot a small Debian with the shipped unit and prove the service under a real systemd (needs root)
+    TestSystemd,
+    /// Write the generated part of the XAPI model from its schema table
+    Codegen {
+        /// Change nothing; fail when the file in the tree is stale
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure, print the table, and write target/bench.json
+    Bench {
+        /// Passed on to the benchmark program
+        #[arg(last = true, value_name = "ARGS")]
+        arguments: Vec<String>,
+    },
+    /// Look for what has no place in the tree: machine paths, registry hosts, overgrown files
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    std::env::set_current_dir(place::root())?;
+    match command {
+        Command::Setup => setup::everything().map(|()| ExitCode::SUCCESS),
+        Command::Demo { arguments } => demo::run(&arguments),
+        Command::Test => gate::run(),
+        Command::TestSystemd => systemd::command(),
+        Command::Codegen { check } => codegen::run(check).map(|()| ExitCode::SUCCESS),
+        Command::Bench { arguments } => bench::run(&arguments),
+        Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     }
 }
