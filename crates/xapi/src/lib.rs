@@ -1,7 +1,22 @@
 //! Speaks XAPI, the management API of XenServer and XCP-ng, to one pool.
+//!
+//! - [`codec`]: values to bytes and back, XML-RPC and JSON-RPC; no I/O.
+//! - [`model`]: the schema as tables, records with typed fields, the world of one pool.
+//! - [`transport`]: HTTPS, loopback HTTP and the Unix socket; knows no XML.
+//! - [`Client`]: one session, calls, polls; knows no events.
+//! - [`events`]: a pure state machine that turns `event.from` into old record, new record and changed fields.
+//!
+//! The library knows nothing of the daemon that it was written for.
 
+pub mod backoff;
+mod client;
 pub mod codec;
+mod error;
+pub mod events;
 pub mod model;
+pub mod transport;
 mod value;
 
+pub use client::{Client, Lease, Settings};
+pub use error::Error;
 pub use value::{NULL_REF, Struct, Value};

@@ -1,0 +1,317 @@
+//! One pool's calls over one session: logs in when it must, follows the coordinator, never hammers.
+//!
+//! A session is a lease with a number. Whoever keeps something that dies with a session (an event token) compares
+//! numbers: a new number means that everything must be read anew.
+
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, Instant};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex;
+
+use crate::backoff;
+use crate::codec::{Limits, xml};
+use crate::error::Error;
+use crate::transport::{Endpoint, Transport, TransportError};
+use crate::value::Value;
+
+/// How long xapi may take for a login: several failure paths sleep 5 s, and logins are throttled.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a logout may take before we leave it to xapi's own collection of sessions.
+const LOGOUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The API version that we were written against; servers ignore it.
+const API_VERSION: &str = "2.20";
+
+/// How to reach a pool and as whom.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The member to begin with.
+    pub endpoint: Endpoint,
+    /// The account.
+    pub user: String,
+    /// Its password. Anything on the local socket, where root needs none.
+    pub password: SecretString,
+    /// Names us in xapi's own limits and records, so that nobody else's leaked sessions evict ours.
+    pub originator: String,
+    /// `name/version`, at most 64 characters to be shown by `host.get_tracked_user_agents`.
+    pub user_agent: String,
+    /// For a call as a whole.
+    pub call_timeout: Duration,
+    /// Bounds on answers.
+    pub limits: Limits,
+}
+
+/// A pool. Clones share the session.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    settings: Settings,
+    /// Calls and event polls never share a connection: xapi serves one connection's requests one after another.
+    transports: RwLock<Arc<Transports>>,
+    session: Mutex<Session>,
+}
+
+#[derive(Debug)]
+struct Transports {
+    calls: Transport,
+    polls: Transport,
+}
+
+#[derive(Debug)]
+struct Session {
+    lease: Option<Lease>,
+    logins: u64,
+    failures: u32,
+    not_before: Option<(Instant, String)>,
+}
+
+/// A session that was open when asked for.
+#[derive(Clone)]
+pub struct Lease {
+    reference: SecretString,
+    number: u64,
+}
+
+impl Lease {
+    /// Grows with every login.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Lease({})", self.number)
+    }
+}
+
+impl Client {
+    /// Prepares a client; nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be used, for example an authority file without certificates.
+    pub fn new(settings: Settings) -> Result<Self, TransportError> {
+        let transports = Transports::to(&settings.endpoint, &settings)?;
+        let session = Session { lease: None, logins: 0, failures: 0, not_before: None };
+        Ok(Client {
+            inner: Arc::new(Inner {
+                settings,
+                transports: RwLock::new(Arc::new(transports)),
+                session: Mutex::new(session),
+            }),
+        })
+    }
+
+    /// The member that we talk to now.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        self.transports().calls.endpoint().clone()
+    }
+
+    /// The open session, after a login where there is none. One login at a time, whoever asks.
+    ///
+    /// # Errors
+    /// [`Error::Login`] when it was tried and failed, [`Error::Waiting`] when the next try is not due yet.
+    pub async fn lease(&self) -> Result<Lease, Error> {
+        let mut session = self.inner.session.lock().await;
+        if let Some(lease) = &session.lease {
+            return Ok(lease.clone());
+        }
+        if let Some((due, last)) = &session.not_before {
+            let after = due.saturating_duration_since(Instant::now());
+            if !after.is_zero() {
+                return Err(Error::Waiting {
+                    endpoint: self.endpoint().to_string(),
+                    after,
+                    last: last.clone(),
+                });
+            }
+        }
+        match self.login().await {
+            Ok(reference) => {
+                session.logins += 1;
+                session.failures = 0;
+                session.not_before = None;
+                let lease = Lease { reference, number: session.logins };
+                session.lease = Some(lease.clone());
+                Ok(lease)
+            }
+            Err(source) => {
+                session.failures += 1;
+                let pause = backoff::pause(&source, session.failures, rand::random());
+                session.not_before = Some((Instant::now() + pause, source.chain()));
+                // Where we were led may be gone; the next try begins where the administrator pointed.
+                self.move_to(&self.inner.settings.endpoint)?;
+                Err(Error::Login {
+                    endpoint: self.inner.settings.endpoint.to_string(),
+                    user: self.inner.settings.user.clone(),
+                    source: Box::new(source),
+                })
+            }
+        }
+    }
+
+    /// How long until a login may be tried again; zero when it may be tried now.
+    pub async fn login_due(&self) -> Duration {
+        let session = self.inner.session.lock().await;
+        session
+            .not_before
+            .as_ref()
+            .map_or(Duration::ZERO, |(due, _)| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Calls any method; the session is put in front of the arguments. A session that has ended is replaced and the
+    /// call made once more, which is safe: xapi checks the session before anything else.
+    ///
+    /// # Errors
+    /// xapi's refusal, or why there is no answer; see [`Error::nothing_done`].
+    pub async fn call(&self, method: &str, arguments: &[Value]) -> Result<Value, Error> {
+        for last_try in [false, true] {
+            let lease = self.lease().await?;
+            let transports = self.transports();
+            let timeout = self.inner.settings.call_timeout;
+            match self.exchange(&transports.calls, method, &with_session(&lease, arguments), timeout).await {
+                Err(error) if !last_try && self.session_ended(&error, &lease).await? => {}
+                outcome => return outcome,
+            }
+        }
+        unreachable!("the second round always returns")
+    }
+
+    /// Polls for events over the connection that is kept for it, with a session that the caller has. Unlike
+    /// [`Client::call`] it does not go on silently with a new session: tokens die with the old one.
+    ///
+    /// `wait` is how long xapi may hold the answer back.
+    ///
+    /// # Errors
+    /// As for [`Client::call`]; after SESSION_INVALID the next [`Client::lease`] is a new one.
+    pub async fn poll(&self, lease: &Lease, classes: &[Value], token: &str, wait: Duration) -> Result<Value, Error> {
+        let arguments = [Value::Array(classes.to_vec()), token.into(), wait.as_secs_f64().into()];
+        let timeout = wait * 2 + Duration::from_secs(15);
+        let transports = self.transports();
+        let outcome = self.exchange(&transports.polls, "event.from", &with_session(lease, &arguments), timeout).await;
+        if let Err(error) = &outcome {
+            self.session_ended(error, lease).await?;
+        }
+        outcome
+    }
+
+    /// Ends the session, if there is one. Failures do not matter: xapi collects what is left behind.
+    pub async fn logout(&self) {
+        let Some(lease) = self.inner.session.lock().await.lease.take() else { return };
+        let transports = self.transports();
+        let ended = self.exchange(&transports.calls, "session.logout", &with_session(&lease, &[]), LOGOUT_TIMEOUT).await;
+        match ended {
+            Ok(_) => tracing::debug!(endpoint = %transports.calls.endpoint(), "logged out"),
+            Err(error) => tracing::debug!(error = error.chain(), "logging out"),
+        }
+    }
+
+    async fn login(&self) -> Result<SecretString, Error> {
+        let settings = &self.inner.settings;
+        let arguments = [
+            settings.user.as_str().into(),
+            settings.password.expose_secret().into(),
+            API_VERSION.into(),
+            settings.originator.as_str().into(),
+        ];
+        for last_try in [false, true] {
+            let transports = self.transports();
+            let method = "session.login_with_password";
+            match self.exchange(&transports.calls, method, &arguments, LOGIN_TIMEOUT).await {
+                Ok(reference) => {
+                    let reference = reference.as_str().unwrap_or_default().to_owned();
+                    tracing::debug!(endpoint = %transports.calls.endpoint(), user = settings.user, "logged in");
+                    return Ok(reference.into());
+                }
+                Err(error) => {
+                    let Some(coordinator) = coordinator_named(&error).filter(|_| !last_try) else { return Err(error) };
+                    let endpoint = transports.calls.endpoint().at(coordinator);
+                    tracing::info!(coordinator = %endpoint, "this member is not the coordinator");
+                    self.move_to(&endpoint)?;
+                }
+            }
+        }
+        unreachable!("the second round always returns")
+    }
+
+    /// Whether `error` says that the session is over; then it is forgotten, unless a newer one is there already.
+    async fn session_ended(&self, error: &Error, lease: &Lease) -> Result<bool, Error> {
+        let moved = coordinator_named(error);
+        if !error.is("SESSION_INVALID") && moved.is_none() {
+            return Ok(false);
+        }
+        let mut session = self.inner.session.lock().await;
+        if session.lease.as_ref().is_some_and(|open| open.number == lease.number) {
+            session.lease = None;
+            if let Some(coordinator) = moved {
+                self.move_to(&self.endpoint().at(coordinator))?;
+            }
+        }
+        Ok(true)
+    }
+
+    async fn exchange(
+        &self,
+        transport: &Transport,
+        method: &str,
+        arguments: &[Value],
+        timeout: Duration,
+    ) -> Result<Value, Error> {
+        let body = xml::encode_call(method, arguments);
+        let reply = transport
+            .post("/", body, timeout)
+            .await
+            .map_err(|source| Error::Transport { method: method.to_owned(), source })?;
+        xml::decode_reply(&reply, &self.inner.settings.limits)
+            .map_err(|source| Error::Decode { method: method.to_owned(), source })?
+            .map_err(|failure| Error::Xapi { method: method.to_owned(), failure: without_session(failure) })
+    }
+
+    fn transports(&self) -> Arc<Transports> {
+        let current = self.inner.transports.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(&current)
+    }
+
+    fn move_to(&self, endpoint: &Endpoint) -> Result<(), Error> {
+        if self.endpoint() == *endpoint {
+            return Ok(());
+        }
+        let transports = Transports::to(endpoint, &self.inner.settings)
+            .map_err(|source| Error::Transport { method: "session.login_with_password".into(), source })?;
+        *self.inner.transports.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(transports);
+        Ok(())
+    }
+}
+
+impl Transports {
+    fn to(endpoint: &Endpoint, settings: &Settings) -> Result<Self, TransportError> {
+        let new = || Transport::new(endpoint, &settings.user_agent, settings.limits.bytes);
+        Ok(Transports { calls: new()?, polls: new()? })
+    }
+}
+
+fn with_session(lease: &Lease, arguments: &[Value]) -> Vec<Value> {
+    std::iter::once(Value::from(lease.reference.expose_secret())).chain(arguments.iter().cloned()).collect()
+}
+
+fn coordinator_named(error: &Error) -> Option<&str> {
+    error.failure().filter(|failure| failure.code == "HOST_IS_SLAVE")?.parameters.first().map(|address| &**address)
+}
+
+/// Session references are secrets, and xapi quotes them in some errors.
+fn without_session(mut failure: crate::codec::Failure) -> crate::codec::Failure {
+    if failure.code.starts_with("SESSION_") {
+        for parameter in &mut failure.parameters {
+            if parameter.starts_with("OpaqueRef:") {
+                *parameter = "(the session)".into();
+            }
+        }
+    }
+    failure
+}

@@ -1,0 +1,110 @@
+//! What can go wrong between us and a pool.
+
+use std::time::Duration;
+
+use crate::codec::{DecodeError, Failure};
+use crate::transport::TransportError;
+
+/// Why a call gave no value.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// xapi answered, and said no.
+    #[error("xapi refused {method}")]
+    Xapi {
+        /// The method.
+        method: String,
+        /// xapi's code and parameters.
+        #[source]
+        failure: Failure,
+    },
+    /// No answer.
+    #[error("calling {method}")]
+    Transport {
+        /// The method.
+        method: String,
+        /// Why.
+        #[source]
+        source: TransportError,
+    },
+    /// An answer that is none. It may have been done.
+    #[error("reading the answer to {method}")]
+    Decode {
+        /// The method.
+        method: String,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// No session could be had.
+    #[error("logging in to {endpoint} as {user:?}")]
+    Login {
+        /// Where.
+        endpoint: String,
+        /// As whom.
+        user: String,
+        /// Why not.
+        #[source]
+        source: Box<Error>,
+    },
+    /// The last login failed and the next try is not due yet. Nothing was sent.
+    #[error("not logged in to {endpoint}, the next try is in {} s ({last})", .after.as_secs())]
+    Waiting {
+        /// Where.
+        endpoint: String,
+        /// How long until the next try.
+        after: Duration,
+        /// What the last try ended with.
+        last: String,
+    },
+}
+
+impl Error {
+    /// xapi's own error, if it answered with one, also while logging in.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Error::Xapi { failure, .. } => Some(failure),
+            Error::Login { source, .. } => source.failure(),
+            _ => None,
+        }
+    }
+
+    /// Whether xapi answered with that code.
+    #[must_use]
+    pub fn is(&self, code: &str) -> bool {
+        self.failure().is_some_and(|failure| failure.code == code)
+    }
+
+    /// Whether the call certainly changed nothing: it was refused, or never sent.
+    #[must_use]
+    pub fn nothing_done(&self) -> bool {
+        match self {
+            Error::Xapi { .. } | Error::Login { .. } | Error::Waiting { .. } => true,
+            Error::Transport { source, .. } => source.nothing_sent(),
+            Error::Decode { .. } => false,
+        }
+    }
+
+    /// Whether the member's certificate was not believed.
+    #[must_use]
+    pub fn untrusted(&self) -> bool {
+        match self {
+            Error::Transport { source: TransportError::Untrusted { .. }, .. } => true,
+            Error::Login { source, .. } => source.untrusted(),
+            _ => false,
+        }
+    }
+
+    /// The error with all its causes in one line.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,362 @@
+//! The state machine: a batch, a listing or a new session in; events, changes to the world and the next state out.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use super::batch::{Batch, Operation, RawEvent};
+use super::event::{Change, Ending, Event, Origin, Resync, TaskOutcome, ending};
+use crate::model::{Record, World, schema};
+use crate::value::Value;
+
+/// Where the stream of one pool stands. Small; the records are in the [`World`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stream {
+    /// Followed classes with their case on the wire.
+    classes: Vec<SmolStr>,
+    token: SmolStr,
+    phase: Phase,
+    /// Classes whose count was wrong after the last batch, with that count.
+    suspects: BTreeMap<SmolStr, i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// The next batch is the whole picture. `known` tells whether there is a world to compare it with.
+    Resyncing { known: bool },
+    Live,
+    /// The references of this class are to be listed.
+    Recounting { class: SmolStr },
+}
+
+/// What the stream wants from the pool next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// `event.from` with these arguments.
+    Poll {
+        /// Where to go on; empty for the whole picture.
+        token: SmolStr,
+        /// Whether to ask for an answer at once instead of waiting for changes.
+        at_once: bool,
+    },
+    /// `CLASS.get_all`.
+    List {
+        /// The class with its case on the wire.
+        class: SmolStr,
+    },
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// The answer to a poll.
+    Batch(Batch),
+    /// The answer to a listing.
+    Listing {
+        /// The class asked for.
+        class: SmolStr,
+        /// All its references.
+        references: Vec<SmolStr>,
+    },
+}
+
+/// How the world changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorldChange {
+    /// This record is new or replaces the one before it.
+    Put(Arc<Record>),
+    /// This object is gone.
+    Remove {
+        /// The class with its case on the wire.
+        class: SmolStr,
+        /// The opaque reference.
+        reference: SmolStr,
+    },
+}
+
+/// The outcome of one step: take all of it on, or nothing.
+#[derive(Debug)]
+pub struct Step {
+    /// What to tell, in order.
+    pub events: Vec<Event>,
+    /// What to do to the world.
+    pub changes: Vec<WorldChange>,
+    /// The stream that goes on from here.
+    pub next: Stream,
+}
+
+impl WorldChange {
+    /// Does it.
+    pub fn apply(self, world: &mut World) {
+        match self {
+            WorldChange::Put(record) => {
+                world.insert(record);
+            }
+            WorldChange::Remove { class, reference } => {
+                world.remove(&class, &reference);
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// A stream that begins with the whole picture. `known` tells whether the world holds an older picture of the
+    /// same pool, so that differences to it are worth telling.
+    #[must_use]
+    pub fn new(classes: impl IntoIterator<Item = SmolStr>, known: bool) -> Self {
+        Stream {
+            classes: classes.into_iter().collect(),
+            token: SmolStr::default(),
+            phase: Phase::Resyncing { known },
+            suspects: BTreeMap::new(),
+        }
+    }
+
+    /// Every class that tells of itself by events, but for `message` (up to 10,000 stored alerts with every picture)
+    /// and `Caller` (written by every call while the rate limiter is on, ours included).
+    pub fn all_classes() -> impl Iterator<Item = SmolStr> {
+        schema::classes()
+            .iter()
+            .filter(|class| class.events && class.in_database && !matches!(class.name, "message" | "Caller"))
+            .map(|class| SmolStr::new_static(class.name))
+    }
+
+    /// The followed classes.
+    #[must_use]
+    pub fn classes(&self) -> &[SmolStr] {
+        &self.classes
+    }
+
+    /// What to ask next.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        match &self.phase {
+            Phase::Recounting { class } => Request::List { class: class.clone() },
+            Phase::Resyncing { .. } => Request::Poll { token: SmolStr::default(), at_once: true },
+            // A class whose count is wrong gets its second look soon.
+            Phase::Live => Request::Poll { token: self.token.clone(), at_once: !self.suspects.is_empty() },
+        }
+    }
+
+    /// Whether the whole picture is in and changes are followed.
+    #[must_use]
+    pub fn live(&self) -> bool {
+        !matches!(self.phase, Phase::Resyncing { .. })
+    }
+
+    /// The stream after a new session: its token is worth nothing, everything is read and compared anew.
+    #[must_use]
+    pub fn after_new_session(&self) -> Self {
+        let known = match self.phase {
+            Phase::Resyncing { known } => known,
+            Phase::Live | Phase::Recounting { .. } => true,
+        };
+        Stream::new(self.classes.iter().cloned(), known)
+    }
+
+    /// One step, decided by looking at the world as it is now. Nothing is changed.
+    #[must_use]
+    pub fn step(&self, world: &World, input: Input) -> Step {
+        match (&self.phase, input) {
+            (Phase::Resyncing { known }, Input::Batch(batch)) => self.whole_picture(world, batch, *known),
+            (_, Input::Batch(batch)) => self.batch(world, batch),
+            (_, Input::Listing { class, references }) => self.listing(world, &class, references),
+        }
+    }
+
+    fn batch(&self, world: &World, batch: Batch) -> Step {
+        let mut told = Telling::new(world, Origin::Live, false);
+        for event in batch.events {
+            told.raw(event);
+        }
+        let suspects: BTreeMap<SmolStr, i64> = self
+            .classes
+            .iter()
+            .filter_map(|class| {
+                let valid = *batch.counts.get(class.to_lowercase().as_str())?;
+                (told.count(class) != valid).then(|| (class.clone(), valid))
+            })
+            .collect();
+        // Once may be the snapshot running ahead of the token; twice is a loss.
+        let lost = suspects.keys().find(|class| self.suspects.contains_key(*class)).cloned();
+        let phase = lost.map_or(Phase::Live, |class| Phase::Recounting { class });
+        let next = Stream { classes: self.classes.clone(), token: batch.token, phase, suspects };
+        Step { events: told.events, changes: told.changes, next }
+    }
+
+    fn whole_picture(&self, world: &World, batch: Batch, known: bool) -> Step {
+        let mut told = Telling::new(world, Origin::Resync, true);
+        let mut seen: HashSet<(SmolStr, SmolStr)> = HashSet::with_capacity(batch.events.len());
+        for event in batch.events {
+            if event.operation != Operation::Deleted {
+                seen.insert((wire_name(&event.class), event.reference.clone()));
+                told.raw(event);
+            }
+        }
+        for class in &self.classes {
+            for record in world.of(class) {
+                if !seen.contains(&(class.clone(), record.reference.clone())) {
+                    told.deleted(class.clone(), record.reference.clone(), 0);
+                }
+            }
+        }
+        let differences = told.events.len();
+        if !known {
+            told.events.clear();
+        }
+        let differences = if known { differences } else { 0 };
+        told.events.push(Event::Resync(Resync { first: !known, objects: seen.len(), differences }));
+        let next = Stream {
+            classes: self.classes.clone(),
+            token: batch.token,
+            phase: Phase::Live,
+            suspects: BTreeMap::new(),
+        };
+        Step { events: told.events, changes: told.changes, next }
+    }
+
+    fn listing(&self, world: &World, class: &SmolStr, references: Vec<SmolStr>) -> Step {
+        let valid: HashSet<SmolStr> = references.into_iter().collect();
+        let mut told = Telling::new(world, Origin::Resync, true);
+        for record in world.of(class) {
+            if !valid.contains(&record.reference) {
+                told.deleted(class.clone(), record.reference.clone(), 0);
+            }
+        }
+        let unseen = valid.iter().any(|reference| world.get(class, reference).is_none());
+        let mut suspects = self.suspects.clone();
+        suspects.remove(class);
+        // An object that we never saw has no record here: only the whole picture brings it.
+        let next = if unseen {
+            self.after_new_session()
+        } else {
+            Stream { classes: self.classes.clone(), token: self.token.clone(), phase: Phase::Live, suspects }
+        };
+        Step { events: told.events, changes: told.changes, next }
+    }
+}
+
+fn wire_name(class: &SmolStr) -> SmolStr {
+    schema::class(class).map_or_else(|| class.clone(), |known| SmolStr::new_static(known.name))
+}
+
+/// Collects what one step tells, on top of a world that is not touched.
+struct Telling<'w> {
+    world: &'w World,
+    /// Objects that this step has already changed; none means deleted.
+    touched: BTreeMap<(SmolStr, SmolStr), Option<Arc<Record>>>,
+    /// By how much this step changes the number of objects of a class.
+    growth: BTreeMap<SmolStr, i64>,
+    origin: Origin,
+    gap: bool,
+    events: Vec<Event>,
+    changes: Vec<WorldChange>,
+}
+
+impl<'w> Telling<'w> {
+    fn new(world: &'w World, origin: Origin, gap: bool) -> Self {
+        Telling {
+            world,
+            touched: BTreeMap::new(),
+            growth: BTreeMap::new(),
+            origin,
+            gap,
+            events: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn count(&self, class: &SmolStr) -> i64 {
+        let before = i64::try_from(self.world.count(class)).unwrap_or(i64::MAX);
+        before + self.growth.get(class).copied().unwrap_or(0)
+    }
+
+    fn known(&self, class: &SmolStr, reference: &SmolStr) -> Option<Arc<Record>> {
+        match self.touched.get(&(class.clone(), reference.clone())) {
+            Some(record) => record.clone(),
+            None => self.world.get(class, reference).cloned(),
+        }
+    }
+
+    fn raw(&mut self, event: RawEvent) {
+        let class = wire_name(&event.class);
+        match event.snapshot {
+            Some(fields) => {
+                let record = Record::new(&class, event.reference, fields);
+                self.seen(class, Arc::new(record), event.generation);
+            }
+            None => self.deleted(class, event.reference, event.generation),
+        }
+    }
+
+    fn seen(&mut self, class: SmolStr, new: Arc<Record>, generation: i64) {
+        let old = self.known(&class, &new.reference);
+        let (operation, changed) = match &old {
+            None => (Operation::Added, Vec::new()),
+            Some(old) => (Operation::Modified, new.changed_since(old)),
+        };
+        // Touched, injected or told twice: no difference, no event.
+        if operation == Operation::Modified && changed.is_empty() {
+            return;
+        }
+        if old.is_none() {
+            *self.growth.entry(class.clone()).or_default() += 1;
+        }
+        self.touched.insert((class.clone(), new.reference.clone()), Some(Arc::clone(&new)));
+        self.changes.push(WorldChange::Put(Arc::clone(&new)));
+        let outcome = (class == "task").then(|| self.task_ended(old.as_deref(), &new)).flatten();
+        self.events.push(Event::Change(Change {
+            reference: new.reference.clone(),
+            class,
+            operation,
+            old,
+            new: Some(new),
+            changed,
+            generation,
+            origin: self.origin,
+            gap: self.gap,
+        }));
+        self.events.extend(outcome);
+    }
+
+    fn deleted(&mut self, class: SmolStr, reference: SmolStr, generation: i64) {
+        // Objects that came and went between two polls are named without ever having been seen.
+        let Some(old) = self.known(&class, &reference) else { return };
+        *self.growth.entry(class.clone()).or_default() -= 1;
+        self.touched.insert((class.clone(), reference.clone()), None);
+        self.changes.push(WorldChange::Remove { class: class.clone(), reference: reference.clone() });
+        let lost = (class == "task" && ending(&old).is_none()).then(|| self.outcome(&old, Ending::Lost));
+        self.events.push(Event::Change(Change {
+            class,
+            reference,
+            operation: Operation::Deleted,
+            old: Some(old),
+            new: None,
+            changed: Vec::new(),
+            generation,
+            origin: self.origin,
+            gap: self.gap,
+        }));
+        self.events.extend(lost);
+    }
+
+    fn task_ended(&self, old: Option<&Record>, new: &Record) -> Option<Event> {
+        if old.is_some_and(|old| ending(old).is_some()) {
+            return None;
+        }
+        ending(new).map(|ending| self.outcome(new, ending))
+    }
+
+    fn outcome(&self, task: &Record, ending: Ending) -> Event {
+        Event::Task(TaskOutcome {
+            reference: task.reference.clone(),
+            uuid: task.text("uuid").into(),
+            name: task.text("name_label").into(),
+            ending,
+            other_config: task.get("other_config").and_then(Value::as_struct).cloned().unwrap_or_default(),
+            origin: self.origin,
+            gap: self.gap,
+        })
+    }
+}
