@@ -1,0 +1,67 @@
+//! What the administrator set for this plugin. The daemon has checked the settings against the manifest and filled in its
+//! defaults before the plugin sees them.
+
+use serde::de::DeserializeOwned;
+
+use crate::Error;
+use crate::bindings::xapiary::plugin::settings as wire;
+
+/// All settings as one value. What does not fit `T` is an error of code `SETTINGS_TYPE`.
+///
+/// ```no_run
+/// # fn read() -> Result<(), xapiary_sdk::Error> {
+/// let settings: std::collections::BTreeMap<String, serde_json::Value> = xapiary_sdk::settings::all()?;
+/// # Ok(()) }
+/// ```
+pub fn all<T: DeserializeOwned>() -> Result<T, Error> {
+    serde_json::from_str(&wire::all()).map_err(|why| Error::invalid("SETTINGS_TYPE", &[&why.to_string()]))
+}
+
+/// One setting by name; `None` when it is not set and has no default. One of another type is an error of code
+/// `SETTING_TYPE`.
+///
+/// ```no_run
+/// # fn read() -> Result<(), xapiary_sdk::Error> {
+/// let most: u32 = xapiary_sdk::settings::get("max_starts")?.unwrap_or(3);
+/// # Ok(()) }
+/// ```
+pub fn get<T: DeserializeOwned>(name: &str) -> Result<Option<T>, Error> {
+    pick(&wire::all(), name)
+}
+
+/// One secret by the name that the grant gives it. One that is not granted is an error of fault
+/// [`Denied`](crate::Fault::Denied).
+pub fn secret(name: &str) -> Result<String, Error> {
+    Ok(wire::secret(name)?)
+}
+
+fn pick<T: DeserializeOwned>(all: &str, name: &str) -> Result<Option<T>, Error> {
+    let mut settings: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(all).map_err(|why| Error::invalid("SETTINGS_TYPE", &[&why.to_string()]))?;
+    let Some(value) = settings.remove(name) else { return Ok(None) };
+    serde_json::from_value(value)
+        .map(Some)
+        .map_err(|why| Error::invalid("SETTING_TYPE", &[name, &why.to_string()]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: &str = r#"{"tag":"keepalive","max_starts":3,"hosts":["a","b"]}"#;
+
+    #[test]
+    fn a_setting_is_read_as_the_type_that_is_asked_for() {
+        assert_eq!(pick::<String>(SETTINGS, "tag"), Ok(Some("keepalive".to_owned())));
+        assert_eq!(pick::<u32>(SETTINGS, "max_starts"), Ok(Some(3)));
+        assert_eq!(pick::<Vec<String>>(SETTINGS, "hosts"), Ok(Some(vec!["a".to_owned(), "b".to_owned()])));
+        assert_eq!(pick::<bool>(SETTINGS, "absent"), Ok(None));
+    }
+
+    #[test]
+    fn a_setting_of_another_type_is_told_by_name() {
+        let error = pick::<u32>(SETTINGS, "tag").unwrap_err();
+        assert_eq!((error.code.as_str(), error.params[0].as_str()), ("SETTING_TYPE", "tag"));
+        assert_eq!(pick::<u32>("[]", "tag").unwrap_err().code, "SETTINGS_TYPE");
+    }
+}

@@ -1,0 +1,27 @@
+//! Gives every event up.
+
+use xapiary_sdk::{Event, Failure, Outcome, Plugin};
+
+#[derive(Default)]
+struct Guest;
+
+impl Plugin for Guest {
+    fn handle(&self, event: &Event) -> Outcome {
+        Err(Failure::give_up(format!("gave up event {} on purpose", event.sequence)))
+    }
+}
+
+xapiary_sdk::plugin!(
+    Guest,
+    manifest = r#"
+name = "give_up"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Gives every event up"
+
+[[subscribe]]
+name = "any"
+class = "VM"
+on = ["added", "modified", "deleted"]
+"#
+);
