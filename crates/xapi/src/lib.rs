@@ -13,10 +13,12 @@ mod client;
 pub mod codec;
 mod error;
 pub mod events;
+mod failure;
 pub mod model;
 pub mod transport;
 mod value;
 
 pub use client::{Client, Lease, Settings};
 pub use error::Error;
+pub use failure::Failure;
 pub use value::{NULL_REF, Struct, Value};

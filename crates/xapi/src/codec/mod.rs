@@ -5,8 +5,7 @@
 pub mod json;
 pub mod xml;
 
-use smol_str::SmolStr;
-
+pub use crate::failure::Failure;
 use crate::value::Value;
 
 /// Bounds on what a decoder takes from a peer.
@@ -33,23 +32,6 @@ pub struct Call {
     pub arguments: Vec<Value>,
 }
 
-/// XAPI's own error: a code and its parameters.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code}{}", shown(.parameters))]
-pub struct Failure {
-    /// Such as `VM_BAD_POWER_STATE`.
-    pub code: SmolStr,
-    /// Such as the reference, the expected and the actual state. Their number is no contract.
-    pub parameters: Vec<SmolStr>,
-}
-
-impl Failure {
-    /// A failure from its parts.
-    pub fn new<P: Into<SmolStr>>(code: &str, parameters: impl IntoIterator<Item = P>) -> Self {
-        Failure { code: code.into(), parameters: parameters.into_iter().map(Into::into).collect() }
-    }
-}
-
 /// What a method came back with.
 pub type Reply = Result<Value, Failure>;
 
@@ -67,10 +49,6 @@ impl DecodeError {
     fn new(what: impl Into<String>, position: usize) -> Self {
         DecodeError { what: what.into(), position }
     }
-}
-
-fn shown(parameters: &[SmolStr]) -> String {
-    if parameters.is_empty() { String::new() } else { format!(" [{}]", parameters.join(", ")) }
 }
 
 /// Reads `{Status, Value | ErrorDescription}` and its JSON cousin's parts.
