@@ -1,0 +1,418 @@
+//! Conditions in CEL over records: compiled once, checked against the schema, evaluated without I/O.
+//!
+//! A condition sees `self`, the record, as a map by field name; references are texts, dates are RFC 3339. Only the
+//! fields that it names are converted. Whatever goes wrong while evaluating means that it does not hold.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::objects::{Key, Map, Value as Cel};
+use cel::{Context, Env, ExecutionError, Program};
+use xapi::Value;
+use xapi::model::{Class, Record, Type, schema};
+
+use crate::nearest::hint;
+use crate::time::to_rfc3339;
+
+/// Longest condition, in bytes: room for any that a person can read.
+const SOURCE_MAX: usize = 4096;
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// A compiled condition.
+pub(crate) struct Condition {
+    source: String,
+    program: Program,
+    fields: Uses,
+}
+
+/// Which fields of `self` a condition reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Uses {
+    /// These.
+    Named(BTreeSet<String>),
+    /// It cannot be told: `self` is used as a whole.
+    Everything,
+}
+
+/// Why a text is no condition.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the expression `{expression}` is wrong at line {line}, column {column}: {what}")]
+pub struct ConditionError {
+    /// The text as given.
+    pub expression: String,
+    /// From 1.
+    pub line: usize,
+    /// From 1.
+    pub column: usize,
+    /// What is wrong and what to write instead.
+    pub what: String,
+}
+
+/// What a condition is compiled for.
+pub(crate) struct Scope<'s> {
+    /// Names besides `self` that it may use.
+    pub variables: &'s [&'s str],
+    /// Classes that `self` can be of; empty when not known. A field must exist in one of them.
+    pub classes: &'s [&'static Class],
+    /// How deeply `exists`, `all`, `map` and `filter` may be nested: each level multiplies the work.
+    pub nesting: usize,
+}
+
+impl std::fmt::Debug for Condition {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Condition({:?})", self.source)
+    }
+}
+
+impl Condition {
+    pub(crate) fn compile(source: &str, scope: &Scope<'_>) -> Result<Condition, ConditionError> {
+        let wrong = |line: usize, column: usize, what: String| ConditionError {
+            expression: source.to_owned(),
+            line,
+            column,
+            what,
+        };
+        if source.len() > SOURCE_MAX {
+            let mut short = wrong(1, 1, format!("it is longer than {SOURCE_MAX} bytes"));
+            short.expression = format!("{}...", source.chars().take(40).collect::<String>());
+            return Err(short);
+        }
+        let program = ENVIRONMENT.compile(source).map_err(|errors| {
+            let first = errors.errors.first();
+            let (line, column) = first.map_or((1, 1), |error| error.pos);
+            let what = first.map_or_else(|| errors.to_string(), |error| error.msg.clone());
+            wrong(usize::try_from(line).unwrap_or(1), usize::try_from(column).unwrap_or(1), what)
+        })?;
+        let mut reading = Reading { scope, bound: Vec::new(), fields: BTreeSet::new(), whole: false, fault: None };
+        reading.expression(program.expression(), 0);
+        let place = |id: u64| {
+            let at = program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize);
+            let before: String = source.chars().take(at).collect();
+            let column = before.chars().rev().take_while(|letter| *letter != '\n').count();
+            (1 + before.matches('\n').count(), 1 + column)
+        };
+        if let Some((id, what)) = reading.fault {
+            let (line, column) = place(id);
+            return Err(wrong(line, column, what));
+        }
+        let fields = if reading.whole { Uses::Everything } else { Uses::Named(reading.fields) };
+        let condition = Condition { source: source.to_owned(), program, fields };
+        condition.try_out(scope).map_err(|what| wrong(1, 1, what))?;
+        Ok(condition)
+    }
+
+    /// Which fields it reads.
+    pub(crate) fn fields(&self) -> &Uses {
+        &self.fields
+    }
+
+    /// The text as given.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it holds for a record. `visible` hides fields; `reference` words references; `others` binds the
+    /// further variables. An error means that it does not hold, and is for a person to read.
+    pub(crate) fn holds(
+        &self,
+        record: &Record,
+        visible: &dyn Fn(&str) -> bool,
+        reference: &dyn Fn(&str) -> String,
+        others: Vec<(&str, Cel)>,
+    ) -> Result<bool, String> {
+        let class = schema::class(&record.class);
+        let mut own = HashMap::new();
+        for (name, value) in record.fields.iter() {
+            let wanted = match &self.fields {
+                Uses::Named(names) => names.contains(name.as_str()),
+                Uses::Everything => true,
+            };
+            if wanted && visible(name) {
+                let kind = class.and_then(|class| class.field(name)).map(|field| &field.kind);
+                own.insert(Key::String(Arc::new(name.to_string())), to_cel(kind, value, reference));
+            }
+        }
+        self.run(own, others).map_err(|error| error.to_string())
+    }
+
+    fn run(&self, own: HashMap<Key, Cel>, others: Vec<(&str, Cel)>) -> Result<bool, ExecutionError> {
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.add_variable_from_value("self", Cel::Map(Map { map: Arc::new(own) }));
+        for (name, value) in others {
+            context.add_variable_from_value(name, value);
+        }
+        match self.program.execute(&context)? {
+            Cel::Bool(truth) => Ok(truth),
+            other => Err(ExecutionError::UnexpectedType {
+                got: format!("{:?}", other.type_of()).to_lowercase(),
+                want: "bool".into(),
+            }),
+        }
+    }
+
+    /// Runs it once on an empty record of each class, to find what only evaluation can find: unknown functions,
+    /// operators that do not fit the fields' types, results that are no truth value. Missing map keys and the like
+    /// are no fault here.
+    fn try_out(&self, scope: &Scope<'_>) -> Result<(), String> {
+        let mut faults = Vec::new();
+        for class in scope.classes {
+            let own = class
+                .fields
+                .iter()
+                .map(|field| (Key::String(Arc::new(field.name.to_owned())), blank(&field.kind)))
+                .collect();
+            let others =
+                scope.variables.iter().map(|name| (*name, Cel::Map(Map { map: Arc::default() }))).collect();
+            match self.run(own, others) {
+                Err(
+                    error @ (ExecutionError::UndeclaredReference(_)
+                    | ExecutionError::NoSuchOverload(_)
+                    | ExecutionError::UnexpectedType { .. }),
+                ) => faults.push(error.to_string()),
+                _ => return Ok(()),
+            }
+        }
+        faults.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+/// Walks an expression and notes which fields of `self` it reads and the first fault.
+struct Reading<'s> {
+    scope: &'s Scope<'s>,
+    bound: Vec<String>,
+    fields: BTreeSet<String>,
+    whole: bool,
+    fault: Option<(u64, String)>,
+}
+
+impl Reading<'_> {
+    fn fault(&mut self, id: u64, what: String) {
+        if self.fault.is_none() {
+            self.fault = Some((id, what));
+        }
+    }
+
+    fn expression(&mut self, node: &IdedExpr, nesting: usize) {
+        match &node.expr {
+            Expr::Ident(name) => self.name(node.id, name),
+            Expr::Select(select) => match &select.operand.expr {
+                Expr::Ident(name) if name == "self" && !self.bound.iter().any(|bound| bound == name) => {
+                    self.field(node.id, &select.field);
+                }
+                _ => self.expression(&select.operand, nesting),
+            },
+            Expr::Call(call) => {
+                for inner in call.target.iter().map(AsRef::as_ref).chain(&call.args) {
+                    self.expression(inner, nesting);
+                }
+            }
+            Expr::Comprehension(loops) => {
+                if nesting >= self.scope.nesting {
+                    self.fault(node.id, format!("loops are nested more than {} deep", self.scope.nesting));
+                    return;
+                }
+                self.expression(&loops.iter_range, nesting);
+                let outer = self.bound.len();
+                self.bound.push(loops.iter_var.clone());
+                self.bound.extend(loops.iter_var2.clone());
+                self.bound.push(loops.accu_var.clone());
+                for inner in [&loops.accu_init, &loops.loop_cond, &loops.loop_step, &loops.result] {
+                    self.expression(inner, nesting + 1);
+                }
+                self.bound.truncate(outer);
+            }
+            Expr::List(list) => list.elements.iter().for_each(|inner| self.expression(inner, nesting)),
+            Expr::Map(map) => map.entries.iter().for_each(|entry| self.entry(&entry.expr, nesting)),
+            Expr::Struct(made) => made.entries.iter().for_each(|entry| self.entry(&entry.expr, nesting)),
+            Expr::Literal(_) | Expr::Unspecified => {}
+        }
+    }
+
+    fn entry(&mut self, entry: &EntryExpr, nesting: usize) {
+        match entry {
+            EntryExpr::StructField(field) => self.expression(&field.value, nesting),
+            EntryExpr::MapEntry(pair) => {
+                self.expression(&pair.key, nesting);
+                self.expression(&pair.value, nesting);
+            }
+        }
+    }
+
+    fn name(&mut self, id: u64, name: &str) {
+        // Type names, and what macros bind for themselves, are values too.
+        const TYPES: [&str; 10] =
+            ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];
+        if self.bound.iter().any(|bound| bound == name) || name.starts_with('@') || TYPES.contains(&name) {
+            return;
+        }
+        if name == "self" {
+            self.whole = true;
+        } else if !self.scope.variables.contains(&name) {
+            let hint = hint(name, self.scope.variables.iter().copied().chain(["self"]));
+            let hint = if self.scope.classes.iter().any(|class| class.field(name).is_some()) {
+                format!("; did you mean `self.{name}`?")
+            } else {
+                hint
+            };
+            self.fault(id, format!("nothing is named `{name}`{hint}"));
+        }
+    }
+
+    fn field(&mut self, id: u64, field: &str) {
+        let classes = self.scope.classes;
+        if !classes.is_empty() && classes.iter().all(|class| class.field(field).is_none()) {
+            let names = classes.iter().flat_map(|class| class.fields.iter().map(|field| field.name));
+            let classes: Vec<&str> = classes.iter().map(|class| class.name).collect();
+            self.fault(id, format!("{} has no field `{field}`{}", classes.join(", "), hint(field, names)));
+        }
+        self.fields.insert(field.to_owned());
+    }
+}
+
+/// A value as CEL sees it.
+pub(crate) fn to_cel(kind: Option<&Type>, value: &Value, reference: &dyn Fn(&str) -> String) -> Cel {
+    match (kind, value) {
+        (Some(Type::Option(inner)), value) => to_cel(Some(inner), value, reference),
+        (Some(Type::Ref(_)), Value::String(text)) => reference(text).into(),
+        (None, Value::String(text)) if text.starts_with("OpaqueRef:") => reference(text).into(),
+        (_, Value::String(text)) => text.as_str().into(),
+        (_, Value::DateTime(text)) => to_rfc3339(text).into(),
+        (_, Value::Int(number)) => Cel::Int(*number),
+        (_, Value::Float(number)) => Cel::Float(*number),
+        (_, Value::Bool(truth)) => Cel::Bool(*truth),
+        (kind, Value::Array(elements)) => {
+            let inner = if let Some(Type::Set(inner)) = kind { Some(*inner) } else { None };
+            Cel::List(Arc::new(elements.iter().map(|element| to_cel(inner, element, reference)).collect()))
+        }
+        (kind, Value::Struct(members)) => {
+            let record = if let Some(Type::Record(class)) = kind { schema::class(class) } else { None };
+            let (keys, values) =
+                if let Some(Type::Map(keys, values)) = kind { (Some(*keys), Some(*values)) } else { (None, None) };
+            let map = members
+                .iter()
+                .map(|(name, value)| {
+                    let key =
+                        if let Some(Type::Ref(_)) = keys { reference(name) } else { name.to_string() };
+                    let inner =
+                        values.or_else(|| record.and_then(|class| class.field(name)).map(|field| &field.kind));
+                    (Key::String(Arc::new(key)), to_cel(inner, value, reference))
+                })
+                .collect();
+            Cel::Map(Map { map: Arc::new(map) })
+        }
+    }
+}
+
+/// A value of a type, for trying a condition out.
+fn blank(kind: &Type) -> Cel {
+    match kind {
+        Type::String | Type::DateTime | Type::Void | Type::Ref(_) | Type::Enum(_) => "".into(),
+        Type::Int => Cel::Int(0),
+        Type::Float => Cel::Float(0.0),
+        Type::Bool => Cel::Bool(false),
+        Type::Set(_) => Cel::List(Arc::default()),
+        Type::Map(..) | Type::Record(_) => Cel::Map(Map { map: Arc::default() }),
+        Type::Option(inner) => blank(inner),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xapi::Struct;
+
+    fn scope_of_vm() -> Scope<'static> {
+        static VM: LazyLock<[&Class; 1]> = LazyLock::new(|| [schema::class("VM").unwrap()]);
+        Scope { variables: &["args"], classes: &*VM, nesting: 2 }
+    }
+
+    fn vm() -> Record {
+        let mut fields = Struct::new();
+        fields.insert("name_label", "web");
+        fields.insert("tags", vec![Value::from("keepalive"), Value::from("x")]);
+        fields.insert("memory_target", 1024_i64);
+        fields.insert("is_a_template", false);
+        fields.insert("resident_on", "OpaqueRef:host");
+        let mut other = Struct::new();
+        other.insert("owner", "ann");
+        fields.insert("other_config", other);
+        fields.push("snapshot_time".into(), Value::DateTime("20260101T00:00:00Z".into()));
+        Record::new("VM", "OpaqueRef:vm", fields)
+    }
+
+    fn holds(source: &str) -> Result<bool, String> {
+        Condition::compile(source, &scope_of_vm()).map_err(|error| error.to_string())?.holds(
+            &vm(),
+            &|_| true,
+            &str::to_owned,
+            Vec::new(),
+        )
+    }
+
+    #[test]
+    fn conditions_read_records() {
+        for (source, expected) in [
+            (r#""keepalive" in self.tags"#, true),
+            (r#""other" in self.tags"#, false),
+            (r#"self.name_label == "web" && !self.is_a_template"#, true),
+            (r#"self.name_label.startsWith("we")"#, true),
+            (r#"self.name_label.matches("^w.b$")"#, true),
+            (r#"self.tags.exists(tag, tag.startsWith("keep"))"#, true),
+            (r#"self.memory_target > 512 && self.memory_target < 2048"#, true),
+            (r#"self.other_config["owner"] == "ann""#, true),
+            (r#""owner" in self.other_config && self.other_config.owner != "bob""#, true),
+            (r#"has(self.name_label)"#, true),
+            (r#"self["name_label"] == "web""#, true),
+            (r#"self.resident_on == "OpaqueRef:host""#, true),
+            (r#"self.snapshot_time < "2026-06-01T00:00:00Z""#, true),
+        ] {
+            assert_eq!(holds(source), Ok(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_evaluated_is_an_error_and_never_true() {
+        assert!(holds(r#"self.other_config["missing"] == "x""#).is_err());
+        assert!(holds("self.name_description == \"x\"").is_err(), "the record lacks it");
+    }
+
+    #[test]
+    fn mistakes_are_found_when_compiling() {
+        let error = |source: &str| Condition::compile(source, &scope_of_vm()).unwrap_err();
+        for (source, what) in [
+            ("self.powerstate == \"Halted\"", "VM has no field `powerstate`; did you mean `power_state`?"),
+            ("power_state == \"Halted\"", "nothing is named `power_state`; did you mean `self.power_state`?"),
+            ("selv.power_state == \"Halted\"", "nothing is named `selv`; did you mean `self`?"),
+            ("self.tags.exists(t, self.tags.exists(u, self.tags.exists(v, t == v)))", "loops are nested"),
+            ("self.name_label", "got 'string', want 'bool'"),
+            ("self.name_label + 1 == 2", "no matching overload"),
+            ("frobnicate(self.name_label)", "frobnicate"),
+        ] {
+            let found = error(source);
+            assert!(found.what.contains(what), "{source}: {found}");
+        }
+        let found = error("self.name_label ==\n  == 3");
+        assert_eq!(found.line, 2, "{found}");
+        let found = error("true && self.powerstate == \"x\"");
+        assert_eq!((found.line, found.column), (1, 13), "{found}");
+    }
+
+    #[test]
+    fn only_named_fields_are_read_unless_self_is_used_whole() {
+        let uses = |source: &str| Condition::compile(source, &scope_of_vm()).unwrap().fields().clone();
+        assert_eq!(
+            uses("\"a\" in self.tags && has(self.uuid)"),
+            Uses::Named(["tags".to_owned(), "uuid".to_owned()].into())
+        );
+        assert_eq!(uses("size(self) > 3"), Uses::Everything);
+        assert_eq!(uses("self[\"uuid\"] == \"\""), Uses::Everything);
+    }
+
+    #[test]
+    fn hidden_fields_are_not_there() {
+        let condition = Condition::compile("self.name_label == \"web\"", &scope_of_vm()).unwrap();
+        assert!(condition.holds(&vm(), &|field| field != "name_label", &str::to_owned, Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,95 @@
+//! What a plugin says of itself: its manifest, a TOML text inside the component. Read without running or compiling it.
+//!
+//! A manifest asks, it never grants: what the plugin may do is decided by the administrator's [`Grant`](crate::Grant).
+
+mod read;
+mod settings;
+mod toml_reader;
+
+pub use settings::{Setting, SettingKind, SettingProblem};
+
+use crate::subscription::Subscription;
+
+/// The name of the custom section that holds the manifest.
+pub const MANIFEST_SECTION: &str = "xapiary:manifest";
+
+/// A plugin's manifest, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Manifest {
+    /// Lower-case letters, digits and dashes.
+    pub name: String,
+    /// The plugin's own version, as written.
+    pub version: String,
+    /// The contract that it was built for, such as `0.1.0`.
+    pub contract: String,
+    /// One line of what it does.
+    pub description: String,
+    /// What it wants to hear, in the order of the manifest.
+    pub subscriptions: Vec<Subscription>,
+    /// Which methods it wants to call, and why.
+    pub requests: Vec<Request>,
+    /// The settings that it knows.
+    pub settings: Vec<Setting>,
+}
+
+/// A method that a plugin wants to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `VM.start`, or a pattern with `*`.
+    pub call: String,
+    /// Why, for the administrator.
+    pub reason: String,
+}
+
+/// One thing wrong with a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {what}")]
+pub struct ManifestProblem {
+    /// The line in the manifest, from 1.
+    pub line: usize,
+    /// What is wrong and what to write instead.
+    pub what: String,
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// It is no UTF-8 text.
+    #[error("the manifest is not UTF-8 text")]
+    NotText,
+    /// All that is wrong with it.
+    #[error("the manifest has {} problem(s): {}", .0.len(), .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Problems(Vec<ManifestProblem>),
+}
+
+impl Manifest {
+    /// Reads a manifest.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once, each with its line.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        read::read(text).map_err(ManifestError::Problems)
+    }
+
+    /// Reads a manifest from bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse), and for bytes that are no UTF-8.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ManifestError> {
+        Self::parse(std::str::from_utf8(bytes).map_err(|_| ManifestError::NotText)?)
+    }
+
+    /// Checks what the administrator set against the settings that the plugin knows, and fills in defaults.
+    ///
+    /// # Errors
+    ///
+    /// All problems at once: unknown names, wrong types, missing settings that have no default.
+    pub fn settle(
+        &self,
+        given: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<serde_json::Map<String, serde_json::Value>, Vec<SettingProblem>> {
+        settings::settle(&self.settings, given)
+    }
+}

@@ -1,0 +1,360 @@
+//! From TOML text to [`Manifest`], with every problem and its line.
+
+use std::collections::BTreeSet;
+
+use smol_str::SmolStr;
+use toml::de::{DeTable, DeValue};
+use xapi::model::schema;
+
+use super::settings::{Setting, SettingKind};
+use super::toml_reader::{Reader, kind_of};
+use super::{Manifest, ManifestProblem, Request};
+use crate::event::Operation;
+use crate::nearest::hint;
+use crate::subscription::{Interest, ObjectInterest, Subscription};
+use crate::version::Version;
+
+const KEYS: &[&str] =
+    &["name", "version", "contract", "description", "subscribe", "request", "settings"];
+
+pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
+    let mut reader = Reader::new(text);
+    let table = match DeTable::parse(text) {
+        Ok(table) => table.into_inner(),
+        Err(error) => {
+            reader.problem(error.span().map_or(0, |span| span.start), error.message());
+            return Err(reader.problems);
+        }
+    };
+    reader.only(&table, "the manifest", KEYS);
+    let name = reader.required_text(&table, "name", "the manifest", 0);
+    if let Some(name) = &name
+        && !is_name(name)
+    {
+        reader.problem(0, format!("`name` is `{name}`: use lower-case letters, digits and dashes, at most 64"));
+    }
+    let version = reader.required_text(&table, "version", "the manifest", 0);
+    let contract = reader.required_text(&table, "contract", "the manifest", 0);
+    for (key, value) in [("version", &version), ("contract", &contract)] {
+        if let Some(value) = value
+            && Version::parse(value).is_none()
+        {
+            reader.problem(0, format!("`{key}` is `{value}`: write three numbers such as `0.1.0`"));
+        }
+    }
+    let description = reader.required_text(&table, "description", "the manifest", 0);
+    let subscriptions = subscriptions(&mut reader, &table);
+    let requests = requests(&mut reader, &table);
+    let settings = settings(&mut reader, &table);
+
+    match (name, version, contract, description) {
+        (Some(name), Some(version), Some(contract), Some(description)) if reader.problems.is_empty() => {
+            Ok(Manifest { name, version, contract, description, subscriptions, requests, settings })
+        }
+        _ => {
+            reader.problems.sort_by_key(|problem| problem.line);
+            Err(reader.problems)
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
+}
+
+fn subscriptions(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Subscription> {
+    let mut seen = BTreeSet::new();
+    let mut subscriptions = Vec::new();
+    let tables = reader.tables(table, "subscribe");
+    if tables.is_empty() && reader.problems.is_empty() {
+        reader.problem(0, "the manifest subscribes to nothing: the plugin would never run; add `[[subscribe]]`");
+    }
+    for (at, inner) in tables {
+        if let Some(subscription) = subscription(reader, at, inner) {
+            if !seen.insert(subscription.name.clone()) {
+                reader.problem(at, format!("two subscriptions are named `{}`", subscription.name));
+            }
+            subscriptions.push(subscription);
+        }
+    }
+    subscriptions
+}
+
+fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Option<Subscription> {
+    reader.only(
+        table,
+        "[[subscribe]]",
+        &["name", "class", "task", "connection", "on", "fields", "initial"],
+    );
+    let name = reader.required_text(table, "name", "[[subscribe]]", at);
+    let class = reader.text(table, "class");
+    let task = reader.flag(table, "task").unwrap_or(false);
+    let connection = reader.flag(table, "connection").unwrap_or(false);
+    if usize::from(class.is_some()) + usize::from(task) + usize::from(connection) != 1 {
+        reader.problem(
+            at,
+            "a subscription has exactly one of `class = \"...\"`, `task = true` and `connection = true`",
+        );
+        return None;
+    }
+    let interest = match class {
+        Some(class) => Interest::Objects(object_interest(reader, at, table, &class)?),
+        None => {
+            for key in ["on", "fields", "initial"] {
+                if table.get(key).is_some() {
+                    reader.problem(at, format!("`{key}` only goes with `class`"));
+                }
+            }
+            if task { Interest::Tasks } else { Interest::Connection }
+        }
+    };
+    Some(Subscription { name: name?, interest })
+}
+
+fn object_interest(
+    reader: &mut Reader<'_>,
+    at: usize,
+    table: &DeTable<'_>,
+    class: &str,
+) -> Option<ObjectInterest> {
+    let on = operations(reader, table);
+    let fields = reader.texts(table, "fields").unwrap_or_default();
+    let initial = reader.flag(table, "initial").unwrap_or(false);
+    let Some(known) = schema::class(class) else {
+        let hint = hint(class, schema::classes().iter().map(|class| class.name));
+        reader.problem(at, format!("XAPI has no class `{class}`{hint}"));
+        return None;
+    };
+    if !known.events {
+        reader.problem(at, format!("XAPI sends no events for the class `{}`", known.name));
+    }
+    for (at, field) in &fields {
+        if known.field(field).is_none() {
+            let hint = hint(field, known.fields.iter().map(|field| field.name));
+            reader.problem(*at, format!("class {} has no field `{field}`{hint}", known.name));
+        }
+    }
+    if !fields.is_empty() && !on.contains(&Operation::Modified) {
+        reader.problem(at, "`fields` only narrows `modified`, which is not in `on`");
+    }
+    Some(ObjectInterest {
+        class: SmolStr::new_static(known.name),
+        on,
+        fields: fields.into_iter().map(|(_, field)| field.into()).collect(),
+        initial,
+    })
+}
+
+fn operations(reader: &mut Reader<'_>, table: &DeTable<'_>) -> BTreeSet<Operation> {
+    const ALL: [Operation; 3] = [Operation::Added, Operation::Modified, Operation::Deleted];
+    let Some(words) = reader.texts(table, "on") else { return ALL.into() };
+    let mut operations = BTreeSet::new();
+    for (at, word) in &words {
+        match ALL.iter().find(|operation| operation.word() == word) {
+            Some(operation) => {
+                operations.insert(*operation);
+            }
+            None => {
+                let hint = hint(word, ALL.map(Operation::word));
+                reader.problem(*at, format!("`on` knows added, modified and deleted, not `{word}`{hint}"));
+            }
+        }
+    }
+    if words.is_empty() {
+        let at = table.get("on").map_or(0, |value| value.span().start);
+        reader.problem(at, "`on` is empty: name at least one of added, modified, deleted");
+    }
+    operations
+}
+
+fn requests(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Request> {
+    let mut requests = Vec::new();
+    for (at, inner) in reader.tables(table, "request") {
+        reader.only(inner, "[[request]]", &["call", "reason"]);
+        let call = reader.required_text(inner, "call", "[[request]]", at);
+        let reason = reader.required_text(inner, "reason", "[[request]]", at);
+        if let (Some(call), Some(reason)) = (call, reason) {
+            match crate::grant::Pattern::parse(&call) {
+                Ok(_) => requests.push(Request { call, reason }),
+                Err(problem) => reader.problem(at, problem),
+            }
+        }
+    }
+    requests
+}
+
+fn settings(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Setting> {
+    let Some(value) = table.get("settings") else { return Vec::new() };
+    let Some(inner) = value.get_ref().as_table() else {
+        reader.problem(value.span().start, "`settings` is no table: write `[settings.NAME]`");
+        return Vec::new();
+    };
+    let mut settings = Vec::new();
+    for (name, value) in inner {
+        let at = name.span().start;
+        let name = name.get_ref().to_string();
+        let place = format!("[settings.{name}]");
+        let Some(table) = value.get_ref().as_table() else {
+            reader.problem(at, format!("`{name}` is no table: write `{place}`"));
+            continue;
+        };
+        reader.only(table, &place, &["type", "default", "description"]);
+        let description = reader.text(table, "description").unwrap_or_default();
+        let Some(word) = reader.required_text(table, "type", &place, at) else { continue };
+        let Some(kind) = SettingKind::ALL.into_iter().find(|kind| kind.word() == word) else {
+            let words = SettingKind::ALL.map(SettingKind::word);
+            let hint = hint(&word, words);
+            reader.problem(at, format!("`type` of {place} is one of {}, not `{word}`{hint}", words.join(", ")));
+            continue;
+        };
+        let default = table.get("default").map(|value| (value.span().start, to_json(value.get_ref()), value));
+        if let Some((at, json, value)) = &default
+            && !json.as_ref().is_some_and(|json| kind.accepts(json))
+        {
+            let found = kind_of(value.get_ref());
+            reader.problem(*at, format!("`default` of {place} is {found}, not of type {}", kind.word()));
+        }
+        settings.push(Setting { name, kind, default: default.and_then(|(_, json, _)| json), description });
+    }
+    settings
+}
+
+/// The JSON of the values that a setting can have.
+fn to_json(value: &DeValue<'_>) -> Option<serde_json::Value> {
+    Some(match value {
+        DeValue::String(text) => text.as_ref().into(),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok()?.into()
+        }
+        DeValue::Float(number) => number.as_str().replace('_', "").parse::<f64>().ok().filter(|n| n.is_finite())?.into(),
+        DeValue::Boolean(truth) => (*truth).into(),
+        DeValue::Array(list) => {
+            list.iter().map(|element| to_json(element.get_ref())).collect::<Option<Vec<_>>>()?.into()
+        }
+        DeValue::Datetime(_) | DeValue::Table(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const GOOD: &str = r#"
+name = "vm-keepalive"
+version = "0.1.0"
+contract = "0.1.0"
+description = "starts a VM again"
+
+[[subscribe]]
+name = "stopped"
+class = "vm"
+on = ["modified"]
+fields = ["power_state"]
+
+[[subscribe]]
+name = "line"
+connection = true
+
+[[request]]
+call = "VM.start"
+reason = "to start it"
+
+[settings.max_starts]
+type = "integer"
+default = 3
+description = "how often"
+
+[settings.tag]
+type = "string"
+description = "which VMs"
+"#;
+
+    fn problems(text: &str) -> Vec<String> {
+        read(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_good_manifest_is_read() {
+        let manifest = read(GOOD).unwrap();
+        assert_eq!(manifest.name, "vm-keepalive");
+        assert_eq!(
+            manifest.subscriptions[0],
+            Subscription {
+                name: "stopped".into(),
+                interest: Interest::Objects(ObjectInterest {
+                    class: "VM".into(),
+                    on: [Operation::Modified].into(),
+                    fields: ["power_state".into()].into(),
+                    initial: false,
+                }),
+            }
+        );
+        assert_eq!(manifest.subscriptions[1].interest, Interest::Connection);
+        assert_eq!(manifest.requests, [Request { call: "VM.start".into(), reason: "to start it".into() }]);
+        assert_eq!(manifest.settings.len(), 2);
+    }
+
+    #[test]
+    fn every_problem_is_told_with_its_line() {
+        let text = GOOD
+            .replace("fields = [\"power_state\"]", "fields = [\"powerstate\"]\ninital = true")
+            .replace("VM.start", "VM.strat")
+            .replace("default = 3", "default = \"3\"")
+            .replace("description = \"starts", "descripton = \"starts");
+        assert_eq!(
+            problems(&text),
+            [
+                "line 1: the manifest has no `description`",
+                "line 5: unknown key `descripton` in the manifest; did you mean `description`?",
+                "line 11: class VM has no field `powerstate`; did you mean `power_state`?",
+                "line 12: unknown key `inital` in [[subscribe]]; did you mean `initial`?",
+                "line 18: XAPI has no method `VM.strat`; did you mean `VM.start`?",
+                "line 24: `default` of [settings.max_starts] is a string, not of type integer",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_line() {
+        let found = problems("name = \"a\"\nversion = \n");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("line 2: "), "{found:?}");
+    }
+
+    #[test]
+    fn a_subscription_hears_exactly_one_kind() {
+        let found = problems(&GOOD.replace("connection = true", "connection = true\ntask = true"));
+        assert!(found[0].contains("exactly one of"), "{found:?}");
+        let found = problems(&GOOD.replace("connection = true", "task = true\non = [\"added\"]"));
+        assert!(found[0].contains("`on` only goes with `class`"), "{found:?}");
+        let found = problems(&GOOD.replace("class = \"vm\"", "class = \"WM\""));
+        assert!(found[0].contains("no class `WM`; did you mean `VM`?"), "{found:?}");
+    }
+
+    #[test]
+    fn settings_are_checked_and_defaults_filled_in() {
+        let manifest = read(GOOD).unwrap();
+        let given = |value: serde_json::Value| value.as_object().unwrap().clone();
+        assert_eq!(
+            manifest.settle(&given(json!({"tag": "keepalive"}))).unwrap(),
+            given(json!({"max_starts": 3, "tag": "keepalive"}))
+        );
+        let problems: Vec<String> = manifest
+            .settle(&given(json!({"max_start": 4, "max_starts": "4"})))
+            .unwrap_err()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(
+            problems,
+            [
+                "setting `max_start`: the plugin does not know it; did you mean `max_starts`?",
+                "setting `max_starts`: the plugin wants a value of type integer",
+                "setting `tag`: it must be set, type string: which VMs",
+            ]
+        );
+    }
+}
