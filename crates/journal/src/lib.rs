@@ -1,1 +1,46 @@
-//! Under construction.
+//! The durable, ordered record of what happened, and of who has dealt with it.
+//!
+//! The journal keeps, in one SQLite file:
+//!
+//! - **events**, numbered without a hole from 1, with the picture of the pool (**objects**) and the **position** in
+//!   the pool's own stream that belong to them; the three are written in one transaction ([`Journal::append`]);
+//! - for each plugin a **cursor** and the **deliveries** above it ([`Journal::progress`], [`Journal::start`],
+//!   [`Journal::finish`]); what was given up is a **dead letter**;
+//! - **effects**: what a plugin was about to do and how it went ([`Journal::intend`], [`Journal::conclude`]);
+//! - each plugin's own **state**, written together with the outcome of a delivery.
+//!
+//! What it promises: an answer `Ok` to a write means that the write is on disk and stays there through a kill and a
+//! power cut; an error means that nothing of it was written, save [`Error::Broken`], after which only a new open can
+//! tell. Everything is written in the order in which the calls were made by one caller.
+//!
+//! What it must not know: what its bytes mean. Payloads, positions, arguments and outcomes are text to it, and a
+//! pool or a plugin is a name. Text and not blobs, so that an administrator can read the file with
+//! `sqlite3 -readonly`; only plugin state may hold any bytes. It reads no clock either: times are the caller's, in
+//! microseconds since 1970 UTC.
+//!
+//! How it is built: one writer thread takes commands from a bounded queue, runs up to 256 of them in one transaction
+//! (each in its own savepoint), commits once and then answers all of them ([group commit](https://www.sqlite.org/wal.html)
+//! with `synchronous=FULL`). Reads go to read-only connections on their own threads and never wait for the writer.
+
+mod counts;
+mod deliveries;
+mod effects;
+mod error;
+mod events;
+mod fate;
+mod journal;
+mod open;
+mod reader;
+mod schema;
+mod state;
+mod writer;
+
+pub use counts::Counts;
+pub use deliveries::{
+    DeadLetter, Finish, OpenDelivery, OpenState, Outcome, PluginCursor, Progress, StateWrite,
+};
+pub use effects::{Conclusion, Effect, EffectId, Intent};
+pub use error::{Cause, Error};
+pub use events::{Append, NewEvent, ObjectChange, StoredEvent, StoredObject};
+pub use journal::Journal;
+pub use open::{OpenError, Options};

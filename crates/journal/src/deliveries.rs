@@ -1,0 +1,350 @@
+//! Who has dealt with which event: cursors, deliveries above them, dead letters.
+//!
+//! For one plugin and one event a delivery goes
+//!
+//! ```text
+//!   (no row) ── start 1 ──▶ started 1 ── finish done / dead ──▶ settled
+//!                            ▲    │
+//!                 start n+1 ─┘    └─ finish retry ──▶ retry (not before, why)
+//! ```
+//!
+//! and once everything at or below a number is settled the cursor may move there, and the rows below it go. Three
+//! rules hold whatever the caller does: attempt numbers only rise, what is settled stays settled, and a cursor never
+//! passes a delivery that is open.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::error::{Error, Fault};
+use crate::events::{self, bounded};
+use crate::state;
+
+/// How far a plugin has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Every event at or below this number is settled.
+    pub cursor: u64,
+    /// The deliveries above the cursor that were started, in the order of their events. An event above the cursor
+    /// that is not named here was never started.
+    pub open: Vec<OpenDelivery>,
+}
+
+/// A delivery above the cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenDelivery {
+    /// The event's number.
+    pub sequence: u64,
+    /// The last attempt, from 1.
+    pub attempt: u32,
+    /// How the last attempt stands.
+    pub state: OpenState,
+}
+
+/// How the last attempt of a delivery stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenState {
+    /// It was started and no end of it is recorded. Found after an open, it was cut short.
+    Started,
+    /// It is to be tried again.
+    Retry {
+        /// Not before this time, in microseconds since 1970 UTC.
+        not_before_micros: i64,
+        /// Why the last attempt did not end well.
+        why: String,
+    },
+    /// It is done or given up; only the cursor has not come by yet.
+    Settled,
+}
+
+/// The end of one attempt. Outcome, state and cursor are written all or not at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finish {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The event's number.
+    pub sequence: u64,
+    /// The attempt that ended, from 1. One whose start was never written (the disk was full) counts as started.
+    pub attempt: u32,
+    /// When it ended, in microseconds since 1970 UTC. Kept with a dead letter.
+    pub at_micros: i64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What the plugin wrote to its state, applied in this order.
+    pub state: Vec<StateWrite>,
+    /// Where the cursor is to be afterwards, as with [`Journal::advance`](crate::Journal::advance).
+    pub cursor: Option<u64>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Well.
+    Done,
+    /// Not well; it is to be tried again.
+    Retry {
+        /// Not before this time, in microseconds since 1970 UTC.
+        not_before_micros: i64,
+        /// Why it did not end well.
+        why: String,
+    },
+    /// Not well, and it is given up: it becomes a dead letter.
+    Dead {
+        /// Why it was given up.
+        why: String,
+        /// The last lines that the plugin logged, oldest first.
+        log: Vec<String>,
+    },
+}
+
+/// One write to a plugin's state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateWrite {
+    /// The key.
+    pub key: String,
+    /// The new value; `None` removes the key.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A delivery that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its own number, rising in the order in which letters died.
+    pub id: u64,
+    /// The plugin that could not deal with the event.
+    pub plugin: String,
+    /// The event's number.
+    pub sequence: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up, in microseconds since 1970 UTC.
+    pub at_micros: i64,
+    /// Why.
+    pub why: String,
+    /// The last lines that the plugin logged, oldest first.
+    pub log: Vec<String>,
+}
+
+/// A plugin and its cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginCursor {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Every event at or below this number is settled.
+    pub cursor: u64,
+}
+
+/// Registers the plugin if it is new, and tells how far it has come.
+pub(crate) fn progress(connection: &Connection, plugin: &str, start: u64) -> Result<Progress, Fault> {
+    if cursor(connection, plugin)?.is_none() {
+        known_event(connection, start)?;
+        connection
+            .prepare_cached("INSERT INTO plugin (name, cursor) VALUES (?1, ?2)")?
+            .execute(params![plugin, start])?;
+    }
+    let cursor = known_plugin(connection, plugin)?;
+    let mut select = connection.prepare_cached(
+        "SELECT sequence, attempt, state, not_before_micros, why FROM delivery
+         WHERE plugin = ?1 ORDER BY sequence",
+    )?;
+    let open = select.query_map([plugin], |row| {
+        Ok(OpenDelivery { sequence: row.get(0)?, attempt: row.get(1)?, state: open_state(row, 2)? })
+    })?;
+    Ok(Progress { cursor, open: open.collect::<rusqlite::Result<_>>()? })
+}
+
+/// Records that an attempt begins, and refuses one that is not above every attempt before.
+pub(crate) fn start(connection: &Connection, plugin: &str, sequence: u64, attempt: u32) -> Result<(), Fault> {
+    match admit(connection, plugin, sequence, attempt)? {
+        Admitted::New => mark_started(connection, plugin, sequence, attempt),
+        Admitted::Running => {
+            Err(Error::StaleAttempt { plugin: plugin.to_owned(), sequence, attempt, known: attempt }.into())
+        }
+    }
+}
+
+/// Makes sure that the attempt is the one that runs. One whose start was not written (it was posted without waiting
+/// and met a full disk) is recorded now, so that nothing of an attempt is on disk before its start.
+pub(crate) fn ensure_started(
+    connection: &Connection,
+    plugin: &str,
+    sequence: u64,
+    attempt: u32,
+) -> Result<(), Fault> {
+    match admit(connection, plugin, sequence, attempt)? {
+        Admitted::New => mark_started(connection, plugin, sequence, attempt),
+        Admitted::Running => Ok(()),
+    }
+}
+
+pub(crate) fn finish(connection: &Connection, finish: &Finish) -> Result<(), Fault> {
+    let Finish { plugin, sequence, attempt, at_micros, outcome, state, cursor } = finish;
+    admit(connection, plugin, *sequence, *attempt)?;
+    let (name, not_before_micros, why) = match outcome {
+        Outcome::Retry { not_before_micros, why } => ("retry", Some(not_before_micros), Some(why)),
+        Outcome::Done | Outcome::Dead { .. } => ("settled", None, None),
+    };
+    connection
+        .prepare_cached(
+            "INSERT INTO delivery (plugin, sequence, attempt, state, not_before_micros, why)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (plugin, sequence) DO UPDATE SET
+                 attempt = excluded.attempt, state = excluded.state,
+                 not_before_micros = excluded.not_before_micros, why = excluded.why",
+        )?
+        .execute(params![plugin, sequence, attempt, name, not_before_micros, why])?;
+    if let Outcome::Dead { why, log } = outcome {
+        bury(connection, plugin, *sequence, *attempt, *at_micros, why, log)?;
+    }
+    state::write(connection, plugin, state)?;
+    match cursor {
+        Some(cursor) => advance(connection, plugin, *cursor),
+        None => Ok(()),
+    }
+}
+
+/// Moves the cursor up. One that is there already, or further, stays.
+pub(crate) fn advance(connection: &Connection, plugin: &str, to: u64) -> Result<(), Fault> {
+    if known_plugin(connection, plugin)? >= to {
+        return Ok(());
+    }
+    known_event(connection, to)?;
+    let mut select = connection.prepare_cached(
+        "SELECT sequence FROM delivery WHERE plugin = ?1 AND sequence <= ?2 AND state <> 'settled'
+         ORDER BY sequence LIMIT 1",
+    )?;
+    if let Some(sequence) = select.query_row(params![plugin, to], |row| row.get(0)).optional()? {
+        return Err(Error::Unsettled { plugin: plugin.to_owned(), sequence }.into());
+    }
+    connection
+        .prepare_cached("DELETE FROM delivery WHERE plugin = ?1 AND sequence <= ?2")?
+        .execute(params![plugin, to])?;
+    connection
+        .prepare_cached("UPDATE plugin SET cursor = ?2 WHERE name = ?1")?
+        .execute(params![plugin, to])?;
+    Ok(())
+}
+
+/// The newest dead letters, newest first.
+pub(crate) fn dead(connection: &Connection, limit: usize) -> Result<Vec<DeadLetter>, Fault> {
+    let mut select = connection.prepare_cached(
+        "SELECT id, plugin, sequence, attempts, at_micros, why FROM dead ORDER BY id DESC LIMIT ?1",
+    )?;
+    let letters = select.query_map([bounded(limit as u64)], |row| {
+        Ok(DeadLetter {
+            id: row.get(0)?,
+            plugin: row.get(1)?,
+            sequence: row.get(2)?,
+            attempts: row.get(3)?,
+            at_micros: row.get(4)?,
+            why: row.get(5)?,
+            log: Vec::new(),
+        })
+    })?;
+    let mut letters: Vec<DeadLetter> = letters.collect::<rusqlite::Result<_>>()?;
+    let mut lines = connection.prepare_cached("SELECT line FROM dead_log WHERE dead = ?1 ORDER BY number")?;
+    for letter in &mut letters {
+        letter.log = lines.query_map([letter.id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    }
+    Ok(letters)
+}
+
+pub(crate) fn plugins(connection: &Connection) -> Result<Vec<PluginCursor>, Fault> {
+    let mut select = connection.prepare_cached("SELECT name, cursor FROM plugin ORDER BY name")?;
+    let plugins =
+        select.query_map([], |row| Ok(PluginCursor { plugin: row.get(0)?, cursor: row.get(1)? }))?;
+    Ok(plugins.collect::<rusqlite::Result<_>>()?)
+}
+
+/// An attempt that may go on.
+enum Admitted {
+    /// Above every attempt on disk.
+    New,
+    /// The very attempt that is on disk as started.
+    Running,
+}
+
+/// Whether this attempt may start, act or end, seen from what is on disk.
+fn admit(connection: &Connection, plugin: &str, sequence: u64, attempt: u32) -> Result<Admitted, Fault> {
+    let settled = || Error::Settled { plugin: plugin.to_owned(), sequence };
+    if sequence <= known_plugin(connection, plugin)? {
+        return Err(settled().into());
+    }
+    known_event(connection, sequence)?;
+    let mut select = connection.prepare_cached(
+        "SELECT attempt, state, not_before_micros, why FROM delivery WHERE plugin = ?1 AND sequence = ?2",
+    )?;
+    let row = select
+        .query_row(params![plugin, sequence], |row| Ok((row.get::<_, u32>(0)?, open_state(row, 1)?)))
+        .optional()?;
+    let (known, state) = row.unwrap_or((0, OpenState::Started));
+    match state {
+        OpenState::Settled => Err(settled().into()),
+        OpenState::Started | OpenState::Retry { .. } if attempt > known => Ok(Admitted::New),
+        OpenState::Started if attempt == known && known > 0 => Ok(Admitted::Running),
+        OpenState::Started | OpenState::Retry { .. } => {
+            Err(Error::StaleAttempt { plugin: plugin.to_owned(), sequence, attempt, known }.into())
+        }
+    }
+}
+
+fn mark_started(connection: &Connection, plugin: &str, sequence: u64, attempt: u32) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "INSERT INTO delivery (plugin, sequence, attempt, state) VALUES (?1, ?2, ?3, 'started')
+             ON CONFLICT (plugin, sequence) DO UPDATE SET
+                 attempt = excluded.attempt, state = 'started', not_before_micros = NULL, why = NULL",
+        )?
+        .execute(params![plugin, sequence, attempt])?;
+    Ok(())
+}
+
+fn bury(
+    connection: &Connection,
+    plugin: &str,
+    sequence: u64,
+    attempts: u32,
+    at_micros: i64,
+    why: &str,
+    log: &[String],
+) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "INSERT INTO dead (plugin, sequence, attempts, at_micros, why) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
+        .execute(params![plugin, sequence, attempts, at_micros, why])?;
+    let dead = connection.last_insert_rowid();
+    let mut insert =
+        connection.prepare_cached("INSERT INTO dead_log (dead, number, line) VALUES (?1, ?2, ?3)")?;
+    for (number, line) in (1_i64..).zip(log) {
+        insert.execute(params![dead, number, line])?;
+    }
+    Ok(())
+}
+
+fn cursor(connection: &Connection, plugin: &str) -> rusqlite::Result<Option<u64>> {
+    connection
+        .prepare_cached("SELECT cursor FROM plugin WHERE name = ?1")?
+        .query_row([plugin], |row| row.get(0))
+        .optional()
+}
+
+fn known_plugin(connection: &Connection, plugin: &str) -> Result<u64, Fault> {
+    cursor(connection, plugin)?.ok_or_else(|| Error::UnknownPlugin { plugin: plugin.to_owned() }.into())
+}
+
+fn known_event(connection: &Connection, sequence: u64) -> Result<(), Fault> {
+    let last = events::last(connection)?;
+    if sequence > last {
+        return Err(Error::UnknownEvent { sequence, last }.into());
+    }
+    Ok(())
+}
+
+fn open_state(row: &Row<'_>, at: usize) -> rusqlite::Result<OpenState> {
+    let name: String = row.get(at)?;
+    match name.as_str() {
+        "started" => Ok(OpenState::Started),
+        "retry" => Ok(OpenState::Retry { not_before_micros: row.get(at + 1)?, why: row.get(at + 2)? }),
+        "settled" => Ok(OpenState::Settled),
+        _ => Err(rusqlite::Error::InvalidColumnType(at, name, rusqlite::types::Type::Text)),
+    }
+}

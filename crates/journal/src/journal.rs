@@ -1,0 +1,302 @@
+//! The public door: one handle, cheap to clone, whose calls any task may make.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::events::{Append, StoredEvent, StoredObject};
+use crate::fate::Fate;
+use crate::open::{self, OpenError, Options};
+use crate::reader::Reader;
+use crate::writer::Writer;
+use crate::{Counts, DeadLetter, Effect, EffectId, Finish, Intent, PluginCursor, Progress};
+use crate::{counts, deliveries, effects, events, state};
+
+/// An open journal.
+///
+/// Writes (`append`, `progress`, `start`, `finish`, `advance`, `intend`, `conclude`) answer when they are durable. A
+/// write that was called is carried out even if its future is dropped before it answers. Reads see every write that
+/// answered before they were called. Times are microseconds since 1970 UTC.
+///
+/// Unless a method says more, writes fail with [`Error::Full`], [`Error::Busy`], [`Error::Broken`],
+/// [`Error::Refused`] or [`Error::Closed`], reads with [`Error::Busy`], [`Error::Broken`] or [`Error::Closed`].
+///
+/// Dropping the last handle writes what is queued and closes the file, and blocks the thread for that: call
+/// [`Journal::close`] first.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    threads: Arc<Threads>,
+}
+
+/// Readers go first when this is dropped, so that the writer is the last to close the file.
+#[derive(Debug)]
+struct Threads {
+    /// Answers the small questions on an event's way.
+    road: Reader,
+    /// Answers the listings, which may be long, so that nothing on an event's way waits behind one.
+    listings: Reader,
+    writer: Writer,
+    fate: Arc<Fate>,
+}
+
+impl Journal {
+    /// Opens the journal in a folder, making it if there is none. Blocks for as long as the disk needs.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is wrong with the folder or the file; a second open while the first lasts, from
+    /// whatever process, is [`OpenError::InUse`].
+    pub fn open(folder: &Path, options: &Options) -> Result<Self, OpenError> {
+        let open::Opened { file, writer, lock, last } = open::open(folder, options)?;
+        let fate = Arc::new(Fate::default());
+        let no_thread = |source| OpenError::Failed {
+            file: file.clone(),
+            doing: "starting its threads",
+            source: Arc::new(source),
+        };
+        let reader = |name| Reader::spawn(name, open::reader(&file)?, Arc::clone(&fate)).map_err(no_thread);
+        let (road, listings) = (reader("journal-road")?, reader("journal-list")?);
+        let writer = Writer::spawn(writer, lock, last, Arc::clone(&fate)).map_err(no_thread)?;
+        Ok(Self { threads: Arc::new(Threads { road, listings, writer, fate }) })
+    }
+
+    /// Ends the journal: answers what is queued, moves the log into the main file, closes it and lets go of the lock.
+    /// Every later call, on any clone, fails with [`Error::Closed`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] if it was closed before, [`Error::Broken`] if it had failed or fails now.
+    pub async fn close(&self) -> Result<(), Error> {
+        self.threads.fate.close();
+        self.threads.road.close().await;
+        self.threads.listings.close().await;
+        self.threads.writer.close().await
+    }
+
+    /// Whether the writer answers a ping within the time: false when it hangs, is overloaded for that long, is broken
+    /// or closed. A full disk is no ill health. Food for a watchdog; needs a tokio runtime with its clock on.
+    pub async fn healthy(&self, within: Duration) -> bool {
+        matches!(tokio::time::timeout(within, self.threads.writer.ping()).await, Ok(Ok(())))
+    }
+
+    /// Writes events, object changes and position of one pool, all or nothing, and returns the events' numbers: they
+    /// follow the last event of any pool without a hole.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn append(&self, append: Append) -> Result<Range<u64>, Error> {
+        self.threads.writer.write("appending events", move |to| events::append(to, &append)).await
+    }
+
+    /// The number of the last durable event, 0 if there never was one. Never waits.
+    pub fn last(&self) -> u64 {
+        self.threads.writer.last()
+    }
+
+    /// Follows [`Journal::last`]. Changes only after the commit.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.threads.writer.watch()
+    }
+
+    /// Where the pool's stream was left: the position of the last append, `None` if there was none.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn position(&self, pool: &str) -> Result<Option<String>, Error> {
+        let pool = pool.to_owned();
+        self.threads.road.ask("reading a pool's position", move |from| events::position(from, &pool)).await
+    }
+
+    /// The whole picture of a pool as of its last append, by class and reference. Empty for a pool that is not known.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn objects(&self, pool: &str) -> Result<Vec<StoredObject>, Error> {
+        let pool = pool.to_owned();
+        let read = move |from: &_| events::objects(from, &pool, None, usize::MAX);
+        self.threads.listings.ask("reading a pool's objects", read).await
+    }
+
+    /// A part of [`Journal::objects`]: at most `limit` of them, those after the class and reference given. For
+    /// pictures too large to hold twice; an append between two parts shows in the second.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn objects_after(
+        &self,
+        pool: &str,
+        after: Option<(&str, &str)>,
+        limit: usize,
+    ) -> Result<Vec<StoredObject>, Error> {
+        let pool = pool.to_owned();
+        let after = after.map(|(class, reference)| (class.to_owned(), reference.to_owned()));
+        let read = move |from: &_| {
+            let after = after.as_ref().map(|(class, reference)| (class.as_str(), reference.as_str()));
+            events::objects(from, &pool, after, limit)
+        };
+        self.threads.listings.ask("reading a pool's objects", read).await
+    }
+
+    /// The events after a number, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn read(&self, after: u64, limit: usize) -> Result<Vec<StoredEvent>, Error> {
+        self.threads.road.ask("reading events", move |from| events::read(from, after, limit)).await
+    }
+
+    /// One event, `None` if the journal has none of this number.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn event(&self, sequence: u64) -> Result<Option<StoredEvent>, Error> {
+        self.threads.road.ask("reading an event", move |from| events::event(from, sequence)).await
+    }
+
+    /// How far a plugin has come. One that was never seen is registered first, with its cursor at `start`: it will
+    /// hear what comes after.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEvent`] if `start` is above the last event; see [`Journal`] for the others.
+    pub async fn progress(&self, plugin: &str, start: u64) -> Result<Progress, Error> {
+        let plugin = plugin.to_owned();
+        let work = move |to: &_| deliveries::progress(to, &plugin, start);
+        self.threads.writer.write("reading a plugin's progress", work).await
+    }
+
+    /// Every plugin that was ever registered, by name, and its cursor.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn plugins(&self) -> Result<Vec<PluginCursor>, Error> {
+        self.threads.listings.ask("reading the plugins", deliveries::plugins).await
+    }
+
+    /// Records that an attempt begins, and waits until that is durable.
+    ///
+    /// # Errors
+    /// [`Error::StaleAttempt`] if the attempt is not above all before it, [`Error::Settled`] if the delivery has
+    /// ended, [`Error::UnknownPlugin`], [`Error::UnknownEvent`]; see [`Journal`] for the others.
+    pub async fn start(&self, plugin: &str, sequence: u64, attempt: u32) -> Result<(), Error> {
+        let plugin = plugin.to_owned();
+        let work = move |to: &_| deliveries::start(to, &plugin, sequence, attempt);
+        self.threads.writer.write("recording the start of a delivery", work).await
+    }
+
+    /// Records that an attempt begins, without waiting for the disk; it waits only while the queue is full.
+    ///
+    /// The order is kept: no later [`Journal::intend`] or [`Journal::finish`] of the attempt is durable before this.
+    /// If it cannot be written (a full disk, say), that is logged, and the first of those that can be written records
+    /// the start with it. After a crash in between the attempt looks as if it had never begun.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] and [`Error::Closed`].
+    pub async fn post_start(&self, plugin: &str, sequence: u64, attempt: u32) -> Result<(), Error> {
+        let plugin = plugin.to_owned();
+        let work = move |to: &_| deliveries::start(to, &plugin, sequence, attempt);
+        self.threads.writer.post("recording the start of a delivery", work).await
+    }
+
+    /// Ends an attempt: its outcome, the plugin's state writes and the cursor, all or nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::start`], and as [`Journal::advance`] if a cursor is given. [`Error::StaleAttempt`] also when the
+    /// attempt has ended before.
+    pub async fn finish(&self, finish: Finish) -> Result<(), Error> {
+        let work = move |to: &_| deliveries::finish(to, &finish);
+        self.threads.writer.write("recording the end of a delivery", work).await
+    }
+
+    /// Moves a plugin's cursor up, over events that it does not want or whose deliveries are settled. A cursor that
+    /// is there or further already stays where it is.
+    ///
+    /// # Errors
+    /// [`Error::Unsettled`] if a delivery at or below it is open, [`Error::UnknownPlugin`], [`Error::UnknownEvent`];
+    /// see [`Journal`] for the others.
+    pub async fn advance(&self, plugin: &str, cursor: u64) -> Result<(), Error> {
+        let plugin = plugin.to_owned();
+        let work = move |to: &_| deliveries::advance(to, &plugin, cursor);
+        self.threads.writer.write("moving a plugin's cursor", work).await
+    }
+
+    /// The newest dead letters, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn dead(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
+        self.threads.listings.ask("reading dead letters", move |from| deliveries::dead(from, limit)).await
+    }
+
+    /// Records a call before it is sent. Once this answers, the intent survives whatever happens.
+    ///
+    /// # Errors
+    /// [`Error::EffectKnown`] if the attempt has recorded a call at this place; else as [`Journal::start`], except
+    /// that the attempt may of course have started.
+    pub async fn intend(&self, intent: Intent) -> Result<EffectId, Error> {
+        self.threads.writer.write("recording an effect", move |to| effects::intend(to, &intent)).await
+    }
+
+    /// Records how a call went. The first outcome stays; the same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEffect`], [`Error::EffectConcluded`] if there is another outcome; see [`Journal`] for the
+    /// others.
+    pub async fn conclude(&self, id: EffectId, outcome: String, at_micros: i64) -> Result<(), Error> {
+        let work = move |to: &_| effects::conclude(to, id, &outcome, at_micros);
+        self.threads.writer.write("recording the outcome of an effect", work).await
+    }
+
+    /// The recorded calls of all attempts of one delivery, by attempt and place.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn effects(&self, plugin: &str, sequence: u64) -> Result<Vec<Effect>, Error> {
+        let plugin = plugin.to_owned();
+        let read = move |from: &_| effects::of_delivery(from, &plugin, sequence);
+        self.threads.road.ask("reading the effects of a delivery", read).await
+    }
+
+    /// The recorded calls after a number, in order, at most `limit`. `EffectId(0)` is before all.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn effects_since(&self, after: EffectId, limit: usize) -> Result<Vec<Effect>, Error> {
+        self.threads.listings.ask("reading effects", move |from| effects::since(from, after, limit)).await
+    }
+
+    /// What a plugin keeps under a key, `None` if nothing.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn state(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        let (plugin, key) = (plugin.to_owned(), key.to_owned());
+        self.threads.road.ask("reading a plugin's state", move |from| state::get(from, &plugin, &key)).await
+    }
+
+    /// The keys of a plugin that begin with `prefix`, in the order of their bytes, at most `limit`, those after
+    /// `after` if it is given.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn state_keys(
+        &self,
+        plugin: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Error> {
+        let (plugin, prefix, after) = (plugin.to_owned(), prefix.to_owned(), after.map(str::to_owned));
+        let read = move |from: &_| state::keys(from, &plugin, &prefix, after.as_deref(), limit);
+        self.threads.road.ask("reading a plugin's keys", read).await
+    }
+
+    /// How much the journal holds.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn counts(&self) -> Result<Counts, Error> {
+        self.threads.listings.ask("counting", counts::counts).await
+    }
+}

@@ -1,0 +1,112 @@
+//! The tables, and how an older file is brought to them.
+//!
+//! One step a version, never changed once shipped: the file of every version stays readable. `user_version` in the
+//! file's head says how many steps were taken.
+
+use rusqlite::Connection;
+
+/// Marks the file as a journal of this program in SQLite's head: the letters `XAPJ`.
+pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"XAPJ");
+
+/// The version of the tables that this program writes.
+pub(crate) const VERSION: i32 = STEPS.len() as i32;
+
+const STEPS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+    -- The number of the last event. Kept apart from the events, so that numbers are not used again when old events
+    -- are removed.
+    CREATE TABLE tail (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        sequence INTEGER NOT NULL CHECK (sequence >= 0)
+    ) STRICT;
+    INSERT INTO tail VALUES (1, 0);
+
+    CREATE TABLE pool (
+        name TEXT PRIMARY KEY NOT NULL,
+        position TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE event (
+        sequence INTEGER PRIMARY KEY,
+        pool TEXT NOT NULL REFERENCES pool (name),
+        kind TEXT NOT NULL,
+        class TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        at_micros INTEGER NOT NULL,
+        payload TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE object (
+        pool TEXT NOT NULL REFERENCES pool (name),
+        class TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        PRIMARY KEY (pool, class, reference)
+    ) STRICT;
+
+    -- Every event at or below the cursor is settled for the plugin.
+    CREATE TABLE plugin (
+        name TEXT PRIMARY KEY NOT NULL,
+        cursor INTEGER NOT NULL CHECK (cursor >= 0)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Only what is above the cursor: an event without a row has not been started.
+    CREATE TABLE delivery (
+        plugin TEXT NOT NULL REFERENCES plugin (name),
+        sequence INTEGER NOT NULL,
+        attempt INTEGER NOT NULL CHECK (attempt >= 1),
+        state TEXT NOT NULL CHECK (state IN ('started', 'retry', 'settled')),
+        not_before_micros INTEGER CHECK ((not_before_micros IS NULL) = (state <> 'retry')),
+        why TEXT CHECK ((why IS NULL) = (state <> 'retry')),
+        PRIMARY KEY (plugin, sequence)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE dead (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        plugin TEXT NOT NULL REFERENCES plugin (name),
+        sequence INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        at_micros INTEGER NOT NULL,
+        why TEXT NOT NULL,
+        UNIQUE (plugin, sequence)
+    ) STRICT;
+
+    CREATE TABLE dead_log (
+        dead INTEGER NOT NULL REFERENCES dead (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        line TEXT NOT NULL,
+        PRIMARY KEY (dead, number)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE state (
+        plugin TEXT NOT NULL REFERENCES plugin (name),
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        PRIMARY KEY (plugin, key)
+    ) STRICT;
+
+    CREATE TABLE effect (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        plugin TEXT NOT NULL REFERENCES plugin (name),
+        sequence INTEGER NOT NULL,
+        attempt INTEGER NOT NULL,
+        call_index INTEGER NOT NULL,
+        method TEXT NOT NULL,
+        arguments TEXT NOT NULL,
+        intended_at_micros INTEGER NOT NULL,
+        outcome TEXT,
+        concluded_at_micros INTEGER CHECK ((concluded_at_micros IS NULL) = (outcome IS NULL)),
+        UNIQUE (plugin, sequence, attempt, call_index)
+    ) STRICT;
+";
+
+/// Takes the steps that the file has not seen, all in the transaction that the caller has open.
+pub(crate) fn bring_up(connection: &Connection, version: i32) -> rusqlite::Result<()> {
+    let taken = usize::try_from(version).unwrap_or(0);
+    for step in STEPS.iter().skip(taken) {
+        connection.execute_batch(step)?;
+    }
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)
+}
