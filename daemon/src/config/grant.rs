@@ -1,0 +1,216 @@
+//! A grant file: what the administrator lets one plugin see and do. Places are kept, so that whoever compiles the
+//! rules later can point at the line that is wrong.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::pattern::Pattern;
+use super::problem::{Located, Place, Problem, Problems};
+use super::raw_grant::RawGrant;
+use super::{pool, source};
+
+/// How many deliveries of one plugin may run at once when nobody says otherwise.
+const CONCURRENCY: usize = 4;
+
+/// What one plugin is granted.
+#[derive(Clone, Debug)]
+pub(crate) struct GrantFile {
+    /// The plugin's name here: that of the file without its ending.
+    pub(crate) name: String,
+    /// The grant file.
+    pub(crate) path: PathBuf,
+    /// The component to load.
+    pub(crate) component: PathBuf,
+    /// The component's digest as pinned. It was right when the configuration was loaded; compare it again with the
+    /// bytes that are loaded.
+    pub(crate) digest: Option<Digest>,
+    /// The pools whose events it may get; at least one.
+    pub(crate) pools: Vec<Located<Pattern>>,
+    /// Whether it is to run.
+    pub(crate) enabled: bool,
+    /// How many of its deliveries may run at once, 1 to 64.
+    pub(crate) concurrency: usize,
+    /// The administrator's values for the plugin, not yet compared with what it asks for.
+    pub(crate) settings: Vec<(String, Located<serde_json::Value>)>,
+    /// Limits that differ from the defaults.
+    pub(crate) limits: LimitSettings,
+    /// What it may call, in the order of the file; not yet compiled.
+    pub(crate) allow: Vec<AllowRule>,
+    /// What it may see, in the order of the file.
+    pub(crate) read: Vec<ReadRule>,
+}
+
+/// Limits on one delivery; `None` leaves the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LimitSettings {
+    /// Linear memory, bytes.
+    pub(crate) memory: Option<u64>,
+    /// Wall time in all, waiting included.
+    pub(crate) deadline: Option<Duration>,
+    /// Time that the plugin itself may run.
+    pub(crate) cpu: Option<Duration>,
+    /// Calls of host functions.
+    pub(crate) host_calls: Option<u64>,
+    /// Calls that go to the pool.
+    pub(crate) calls: Option<u64>,
+    /// Longest time that one call to the pool may take.
+    pub(crate) call_timeout: Option<Duration>,
+    /// Log text, bytes.
+    pub(crate) log: Option<u64>,
+    /// Bytes written to the plugin's own store.
+    pub(crate) state: Option<u64>,
+}
+
+/// One `[[allow]]`: methods, and on which objects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AllowRule {
+    /// The head of the rule.
+    pub(crate) place: Place,
+    /// Methods or patterns such as `VM.start`, `VM.get_*`; at least one.
+    pub(crate) call: Vec<Located<String>>,
+    /// A CEL expression over `self` and `args`, as written; `None` means any object.
+    pub(crate) on: Option<Located<String>>,
+}
+
+/// One `[[read]]`: classes, and which of their fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReadRule {
+    /// The head of the rule.
+    pub(crate) place: Place,
+    /// Classes of XAPI; at least one.
+    pub(crate) class: Vec<Located<String>>,
+    /// Fields, or `*`; at least one.
+    pub(crate) fields: Vec<Located<String>>,
+}
+
+/// The SHA-256 of a component's bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
+    }
+}
+
+impl FromStr for Digest {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Digest, ()> {
+        let digits = text.strip_prefix("sha256:").ok_or(())?;
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digits, &mut bytes).map_err(|_| ())?;
+        Ok(Digest(bytes))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, out)
+    }
+}
+
+/// Reads and judges one grant file. `None` when something that has no default is wrong; all problems have been
+/// recorded.
+pub(super) fn load(path: &Path, problems: &RefCell<Problems>) -> Option<GrantFile> {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    if !pool::is_name(&name) {
+        let problem = Problem::file(path, format!("{name:?} cannot be the name of a plugin"));
+        let advice =
+            "name the file with at most 64 letters, digits, dots, dashes and underscores before .toml";
+        problems.borrow_mut().errors.push(problem.instead(advice));
+    }
+    let raw = super::read(path, RawGrant::read, problems)?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    if raw.pools.is_empty() {
+        let problem = Problem::at(&raw.start, "pools", "no pool is named, so the plugin would hear nothing");
+        // When the key is missing or of a wrong kind, that has been said already.
+        if !problems.borrow().errors.iter().any(|known| known.file == path && known.key == "pools") {
+            problems.borrow_mut().errors.push(problem.instead("write pools = [\"*\"] for all of them"));
+        }
+    }
+    let component = raw.file.as_ref().map(|file| file.with(folder.join(&file.value)));
+    let digest = raw.digest.as_ref().and_then(|digest| read_digest(digest, problems));
+    let component =
+        component.and_then(|component| check_component(&raw, &component, digest.as_ref(), problems));
+    Some(GrantFile {
+        name,
+        path: path.to_path_buf(),
+        component: component?,
+        digest: digest.map(|digest| digest.value),
+        pools: raw
+            .pools
+            .into_iter()
+            .map(|pattern| pattern.with(Pattern::new(pattern.value.clone())))
+            .collect(),
+        enabled: raw.enabled,
+        concurrency: raw.concurrency.and_then(|number| usize::try_from(number).ok()).unwrap_or(CONCURRENCY),
+        settings: raw.settings,
+        limits: raw.limits,
+        allow: raw.allow,
+        read: raw.read,
+    })
+}
+
+fn read_digest(written: &Located<String>, problems: &RefCell<Problems>) -> Option<Located<Digest>> {
+    let digest = written.value.parse().ok().map(|digest| written.with(digest));
+    if digest.is_none() {
+        let problem = Problem::at(&written.place, "digest", format!("{:?} is no digest", written.value));
+        problems
+            .borrow_mut()
+            .errors
+            .push(problem.instead("write digest = \"sha256:\" and 64 hexadecimal digits"));
+    }
+    digest
+}
+
+/// The component must be a file that we can read, and the one that was pinned.
+fn check_component(
+    raw: &RawGrant,
+    component: &Located<PathBuf>,
+    pinned: Option<&Located<Digest>>,
+    problems: &RefCell<Problems>,
+) -> Option<PathBuf> {
+    let path = &component.value;
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let what = format!("{}: {}", path.display(), source::cannot_read(path, &error).what);
+            let problem = Problem::at(&component.place, "file", what);
+            problems
+                .borrow_mut()
+                .errors
+                .push(problem.instead("name a component; the path is relative to this file"));
+            return None;
+        }
+    };
+    let found = Digest::of(&bytes);
+    match pinned {
+        Some(pinned) if pinned.value != found => {
+            let what = format!("{} is not the pinned component: its digest is {found}", path.display());
+            let problem = Problem::at(&pinned.place, "digest", what);
+            let advice = format!("if you trust the file that is there now, write digest = \"{found}\"");
+            problems.borrow_mut().errors.push(problem.instead(advice));
+            None
+        }
+        None if raw.digest.is_none() => {
+            let what = "the component is not pinned: whoever can change the file changes what runs";
+            let problem = Problem::at(&component.place, "file", what);
+            problems.borrow_mut().warnings.push(problem.instead(format!("write digest = \"{found}\"")));
+            Some(path.clone())
+        }
+        _ => Some(path.clone()),
+    }
+}

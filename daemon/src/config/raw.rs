@@ -1,0 +1,186 @@
+//! `xapiary.toml` as typed: right kinds, known keys, places kept. Nothing is judged here.
+
+use std::time::Duration;
+
+use super::LogFormat;
+use super::problem::{Located, Place, Problem};
+use super::table::Table;
+
+/// The longest time that one may ask to wait for deliveries at a stop.
+const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
+
+/// The whole file.
+pub(super) struct RawConfig {
+    pub(super) start: Place,
+    pub(super) state: Option<Located<String>>,
+    pub(super) plugins: Option<Located<String>>,
+    pub(super) format: Option<LogFormat>,
+    pub(super) level: Option<Located<String>>,
+    pub(super) drain: Option<Duration>,
+    pub(super) pools: Vec<RawPool>,
+}
+
+/// One `[[pool]]`. Required keys are `None` only when that has been reported.
+pub(super) struct RawPool {
+    pub(super) place: Place,
+    pub(super) path: String,
+    pub(super) name: Option<Located<String>>,
+    pub(super) url: Option<Located<String>>,
+    pub(super) members: Vec<Located<String>>,
+    pub(super) user: Option<Located<String>>,
+    pub(super) password: Option<RawPassword>,
+    pub(super) trust: Option<Located<RawTrust>>,
+    pub(super) trust_written: bool,
+}
+
+/// Where a password is kept.
+pub(super) enum RawPassword {
+    /// A file of its own.
+    File(Located<String>),
+    /// A credential that systemd hands to the service, by name.
+    Credential(Located<String>),
+}
+
+/// Why a member's certificate is believed.
+pub(super) enum RawTrust {
+    /// Fingerprints.
+    Pin(Vec<Located<String>>),
+    /// A file with certificates of authorities.
+    Authority(Located<String>),
+    /// The authorities of the operating system.
+    System,
+}
+
+impl RawConfig {
+    /// Reads the table of the whole file.
+    pub(super) fn read(mut root: Table<'_>) -> RawConfig {
+        let start = root.place().clone();
+        let state = root.text("state", "\"/var/lib/xapiary\"");
+        let plugins = root.text("plugins", "\"plugins\"");
+        let (mut format, mut level, mut drain) = (None, None, None);
+        if let Some(mut log) = root.table("log", "{ level = \"info\" }") {
+            format = log.word(
+                "format",
+                &[
+                    ("auto", LogFormat::Auto),
+                    ("human", LogFormat::Human),
+                    ("json", LogFormat::Json),
+                    ("journald", LogFormat::Journald),
+                ],
+            );
+            level = log.text("level", "\"info\"");
+        }
+        if let Some(mut stop) = root.table("stop", "{ drain = \"20s\" }") {
+            drain = stop.duration("drain", Duration::ZERO..=LONGEST_DRAIN);
+        }
+        let pools_written = root.has("pool");
+        let pools: Vec<RawPool> = root.tables("pool").into_iter().map(RawPool::read).collect();
+        if !pools_written {
+            root.report(
+                Problem::at(&start, "pool", "no pool is named, so there is nothing to watch").instead(
+                    "write\n[[pool]]\nname = \"lab\"\nurl = \"https://10.0.0.10\"\nuser = \"root\"\n\
+                     password = { credential = \"lab\" }\ntrust = { pin = [\"sha256:...\"] }",
+                ),
+            );
+        }
+        RawConfig { start, state, plugins, format, level, drain, pools }
+    }
+}
+
+impl RawPool {
+    fn read(mut table: Table<'_>) -> RawPool {
+        let mut required = |key: &'static str, example: &str| {
+            if !table.has(key) {
+                table.missing(key, &format!("{key} = {example}"));
+            }
+            table.text(key, example)
+        };
+        let name = required("name", "\"lab\"");
+        let url = required("url", "\"https://10.0.0.10\"");
+        let user = required("user", "\"root\"");
+        let members = table.texts("members", "[\"10.0.0.11\"]").unwrap_or_default();
+        let password = RawPassword::read(&mut table);
+        let trust_written = table.has("trust");
+        let trust = RawTrust::read(&mut table);
+        let (place, path) = (table.place().clone(), table.path().to_owned());
+        RawPool { place, path, name, url, members, user, password, trust, trust_written }
+    }
+}
+
+impl RawPassword {
+    const EXAMPLE: &'static str = "{ credential = \"lab\" } or password = { file = \"lab.password\" }";
+
+    fn read(pool: &mut Table<'_>) -> Option<RawPassword> {
+        if !pool.has("password") {
+            pool.missing("password", &format!("password = {}", Self::EXAMPLE));
+        } else if pool.holds_text("password") {
+            // A kind of its own, because this mistake puts a secret where many can read it.
+            let place = pool.any("password")?.0;
+            let what = "a password does not belong into this file: whoever may read the file would have it";
+            let instead = format!(
+                "put it into a file of its own and write password = {}; then change it in the pool, it has been seen",
+                Self::EXAMPLE
+            );
+            pool.report(Problem::at(&place, pool.key("password"), what).instead(instead));
+            return None;
+        }
+        let mut table = pool.table("password", Self::EXAMPLE)?;
+        let file = table.text("file", "\"lab.password\"");
+        let credential = table.text("credential", "\"lab\"");
+        match (file, credential, table.has("file") || table.has("credential")) {
+            (Some(file), None, _) => Some(RawPassword::File(file)),
+            (None, Some(name), _) => Some(RawPassword::Credential(name)),
+            (Some(_), Some(_), _) => {
+                let what = "both a file and a credential are named";
+                table.report(Problem::at(table.place(), table.path(), what).instead("keep one of them"));
+                None
+            }
+            (None, None, true) => None,
+            (None, None, false) => {
+                let what = "it does not say where the password is";
+                let instead = format!("write password = {}", Self::EXAMPLE);
+                table.report(Problem::at(table.place(), table.path(), what).instead(instead));
+                None
+            }
+        }
+    }
+}
+
+impl RawTrust {
+    const EXAMPLE: &'static str =
+        "{ pin = [\"sha256:...\"] }, or trust = { ca = \"authority.pem\" }, or trust = \"system\"";
+
+    fn read(pool: &mut Table<'_>) -> Option<Located<RawTrust>> {
+        if !pool.has("trust") {
+            // Whether one is needed depends on the address.
+            pool.know("trust");
+            return None;
+        }
+        if pool.holds_text("trust") {
+            let place = pool.any("trust")?.0;
+            pool.word("trust", &[("system", ())])?;
+            return Some(Located { value: RawTrust::System, place });
+        }
+        let mut table = pool.table("trust", Self::EXAMPLE)?;
+        let place = table.place().clone();
+        let pins = table.texts("pin", "[\"sha256:...\"]");
+        let authority = table.text("ca", "\"authority.pem\"");
+        let value = match (pins, authority, table.has("pin") || table.has("ca")) {
+            (Some(pins), None, _) => RawTrust::Pin(pins),
+            (None, Some(file), _) => RawTrust::Authority(file),
+            (Some(_), Some(_), _) => {
+                let what = "both fingerprints and an authority are named";
+                table.report(Problem::at(&place, table.path(), what).instead("keep one of them"));
+                return None;
+            }
+            (None, None, true) => return None,
+            (None, None, false) => {
+                let what = "it does not say whom to trust";
+                let instead = format!("write trust = {}", Self::EXAMPLE);
+                table.report(Problem::at(&place, table.path(), what).instead(instead));
+                return None;
+            }
+        };
+        Some(Located { value, place })
+    }
+}

@@ -1,0 +1,122 @@
+//! A grant file as typed: right kinds, known keys, places kept.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::grant::{AllowRule, LimitSettings, ReadRule};
+use super::problem::{Located, Place, Problem};
+use super::table::Table;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The whole file. Required keys are `None` only when that has been reported.
+pub(super) struct RawGrant {
+    pub(super) start: Place,
+    pub(super) file: Option<Located<String>>,
+    pub(super) digest: Option<Located<String>>,
+    pub(super) pools: Vec<Located<String>>,
+    pub(super) enabled: bool,
+    pub(super) concurrency: Option<u64>,
+    pub(super) settings: Vec<(String, Located<serde_json::Value>)>,
+    pub(super) limits: LimitSettings,
+    pub(super) allow: Vec<AllowRule>,
+    pub(super) read: Vec<ReadRule>,
+}
+
+impl RawGrant {
+    /// Reads the table of the whole file.
+    pub(super) fn read(mut root: Table<'_>) -> RawGrant {
+        for (key, example) in [("file", "file = \"vm_keepalive.wasm\""), ("pools", "pools = [\"*\"]")] {
+            if !root.has(key) {
+                root.missing(key, example);
+            }
+        }
+        let file = root.text("file", "\"vm_keepalive.wasm\"");
+        let digest = root.text("digest", "\"sha256:...\"");
+        let pools = root.texts("pools", "[\"*\"]").unwrap_or_default();
+        let enabled = root.truth("enabled").is_none_or(|enabled| enabled.value);
+        let concurrency = root.whole("concurrency", 1..=64);
+        let settings = root.table("settings", "{ }").map(settings).unwrap_or_default();
+        let limits = root.table("limits", "{ memory = \"64MiB\" }").map(limits).unwrap_or_default();
+        let allow = root.tables("allow").into_iter().filter_map(allow).collect();
+        let read = root.tables("read").into_iter().filter_map(read).collect();
+        let start = root.place().clone();
+        RawGrant { start, file, digest, pools, enabled, concurrency, settings, limits, allow, read }
+    }
+}
+
+fn limits(mut table: Table<'_>) -> LimitSettings {
+    let second = Duration::from_secs(1);
+    LimitSettings {
+        memory: table.size("memory", MIB..=4 * GIB),
+        deadline: table.duration("deadline", Duration::from_millis(10)..=DAY),
+        cpu: table.duration("cpu", Duration::from_millis(10)..=3600 * second),
+        host_calls: table.whole("host_calls", 1..=1_000_000_000),
+        calls: table.whole("calls", 0..=1_000_000),
+        call_timeout: table.duration("call_timeout", second..=DAY),
+        log: table.size("log", 0..=64 * MIB),
+        state: table.size("state", 0..=GIB),
+    }
+}
+
+/// `None` when the rule says too little to be one, which has been reported.
+fn allow(mut table: Table<'_>) -> Option<AllowRule> {
+    let call = filled(&mut table, "call", "[\"VM.start\"]");
+    let on = table.text("on", "'\"keepalive\" in self.tags'");
+    Some(AllowRule { place: table.place().clone(), call: call?, on })
+}
+
+fn read(mut table: Table<'_>) -> Option<ReadRule> {
+    let class = filled(&mut table, "class", "[\"VM\"]");
+    let fields = filled(&mut table, "fields", "[\"name_label\", \"power_state\"]");
+    Some(ReadRule { place: table.place().clone(), class: class?, fields: fields? })
+}
+
+/// A list that must be there and must not be empty: an empty one would grant nothing and look as if it did.
+fn filled(table: &mut Table<'_>, key: &'static str, example: &str) -> Option<Vec<Located<String>>> {
+    if !table.has(key) {
+        table.missing(key, &format!("{key} = {example}"));
+    }
+    let list = table.texts(key, example)?;
+    if list.is_empty() {
+        let problem =
+            Problem::at(table.place(), table.key(key), "the list is empty, so the rule grants nothing");
+        table.report(problem.instead(format!("write {key} = {example}, or remove the rule")));
+        return None;
+    }
+    Some(list)
+}
+
+fn settings(table: Table<'_>) -> Vec<(String, Located<serde_json::Value>)> {
+    table.free_entries().into_iter().map(|(key, value)| (key, value.with(json(value.value)))).collect()
+}
+
+/// The JSON value that a plugin gets for a TOML value: dates as text, and numbers that JSON does not know as text.
+fn json(value: &DeValue<'_>) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        DeValue::String(text) => Value::String(text.clone().into_owned()),
+        DeValue::Integer(written) => match i64::from_str_radix(written.as_str(), written.radix()) {
+            Ok(number) => number.into(),
+            Err(_) => Value::String(written.to_string()),
+        },
+        DeValue::Float(written) => {
+            let number = written.as_str().parse().ok().and_then(serde_json::Number::from_f64);
+            number.map_or_else(|| Value::String(written.to_string()), Value::Number)
+        }
+        DeValue::Boolean(value) => Value::Bool(*value),
+        DeValue::Datetime(date) => Value::String(date.to_string()),
+        DeValue::Array(elements) => elements.iter().map(|element| json(element.get_ref())).collect(),
+        DeValue::Table(entries) => {
+            let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                let key: &std::borrow::Cow<'_, str> = key.get_ref();
+                (key.clone().into_owned(), json(value.get_ref()))
+            };
+            Value::Object(entries.iter().map(entry).collect())
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! The whole reading, files in and text out.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+const PIN: &str = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A folder with a configuration, a password and, when `grant` is not empty, one grant and its component.
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new(config: &str, grant: &str) -> Files {
+        let files = Files(tempfile::tempdir().unwrap());
+        files.write("xapiary.toml", config);
+        files.write("lab.password", "hunter2\n");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(files.path("lab.password"), mode).unwrap();
+        std::fs::create_dir(files.path("plugins")).unwrap();
+        if !grant.is_empty() {
+            files.write("plugins/keeper.toml", grant);
+            files.write("plugins/keeper.wasm", "not looked into here");
+        }
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn load(&self) -> Result<Config, Problems> {
+        load_in(&self.path("xapiary.toml"), &Surroundings::default())
+    }
+
+    /// The problems as shown, with the folder's name taken out.
+    fn problems(&self) -> String {
+        let problems = self.load().expect_err("the configuration was accepted");
+        problems.to_string().replace(&format!("{}/", self.0.path().display()), "")
+    }
+}
+
+fn pool(rest: &str) -> String {
+    format!("[[pool]]\nname = \"lab\"\nuser = \"root\"\npassword = {{ file = \"lab.password\" }}\n{rest}\n")
+}
+
+fn good_pool() -> String {
+    pool(&format!("url = \"https://10.0.0.10\"\ntrust = {{ pin = [\"{PIN}\"] }}"))
+}
+
+#[test]
+fn a_small_configuration_gets_its_defaults() {
+    let config = Files::new(&good_pool(), "").load().unwrap();
+    assert_eq!(config.state, Path::new("/var/lib/xapiary"));
+    assert_eq!(config.log, Log { format: LogFormat::Auto, level: "info".into() });
+    assert_eq!(config.drain, Duration::from_secs(20));
+    assert_eq!(config.pools[0].endpoint.to_string(), "https://10.0.0.10:443");
+    assert_eq!(config.pools[0].user, "root");
+    assert!(config.grants.is_empty());
+}
+
+#[test]
+fn everything_that_can_be_said_is_heard() {
+    let head = "state = \"/srv/x\"\nlog = { format = \"json\", level = \"warn,xapiary::feed=debug\" }\nstop.drain = \"1m\"\n";
+    let second = format!(
+        "[[pool]]\nname = \"two\"\nurl = \"unix:/run/xapi\"\nuser = \"root\"\npassword = {{ credential = \"two\" }}\n{}",
+        pool(
+            "url = \"https://[fd00::1]:8443\"\ntrust = \"system\"\nmembers = [\"10.0.0.11\", \"fd00::2\", \"xen3\"]"
+        )
+    );
+    let grant = format!(
+        "file = \"keeper.wasm\"\ndigest = \"{}\"\npools = [\"l*\", \"two\"]\nenabled = false\nconcurrency = 2\n\
+         [settings]\ntag = \"keep\"\nlimit = 3\nratio = 0.5\nsince = 2026-01-01\nlist = [1, [2]]\nodd = nan\n\
+         [limits]\nmemory = \"8MiB\"\ndeadline = \"5s\"\ncalls = 0\nlog = \"1KiB\"\n\
+         [[allow]]\ncall = [\"VM.start\"]\non = 'self.power_state == \"Halted\"'\n\
+         [[read]]\nclass = [\"VM\"]\nfields = [\"*\"]\n",
+        Digest::of(b"not looked into here")
+    );
+    let files = Files::new(&format!("{head}{second}"), &grant);
+    files.write("two", "x");
+    let surroundings = Surroundings {
+        credentials_folder: Some(files.0.path().to_path_buf()),
+        state_folder: Some("/not/used".into()),
+    };
+    let config = load_in(&files.path("xapiary.toml"), &surroundings).unwrap();
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!((config.state.to_str(), config.drain), (Some("/srv/x"), Duration::from_secs(60)));
+    assert_eq!(config.log, Log { format: LogFormat::Json, level: "warn,xapiary::feed=debug".into() });
+    assert_eq!(config.pools[0].endpoint.to_string(), "unix:/run/xapi");
+    assert_eq!(config.pools[0].password, Password::Credential(files.path("two")));
+    assert_eq!(config.pools[1].endpoint.to_string(), "https://[fd00::1]:8443");
+    assert_eq!(config.pools[1].members, ["10.0.0.11", "fd00::2", "xen3"]);
+    let grant = &config.grants[0];
+    assert_eq!((grant.name.as_str(), grant.enabled, grant.concurrency), ("keeper", false, 2));
+    assert_eq!(grant.component, files.path("plugins/keeper.wasm"));
+    assert_eq!(grant.pools.iter().map(|p| p.value.to_string()).collect::<Vec<_>>(), ["l*", "two"]);
+    assert_eq!(grant.limits.memory, Some(8 << 20));
+    assert_eq!((grant.limits.calls, grant.limits.log, grant.limits.state), (Some(0), Some(1024), None));
+    assert_eq!(grant.allow[0].call[0].value, "VM.start");
+    assert_eq!(grant.allow[0].on.as_ref().map(|on| on.place.line), Some(20));
+    assert_eq!(grant.read[0].fields[0].value, "*");
+    let settings: serde_json::Map<_, _> =
+        grant.settings.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect();
+    assert_eq!(
+        serde_json::Value::from(settings),
+        serde_json::json!({"tag": "keep", "limit": 3, "ratio": 0.5, "since": "2026-01-01", "list": [1, [2]], "odd": "nan"})
+    );
+}
+
+#[test]
+fn all_problems_come_at_once_with_line_key_and_advice() {
+    let config = "\
+stat = \"/srv\"
+[log]
+format = \"jsn\"
+level = \"inof\"
+[stop]
+drain = 20
+[[pool]]
+name = \"lab\"
+url = \"http://10.0.0.10\"
+user = 7
+password = { file = \"lab.password\" }
+[[pool]]
+name = \"lab\"
+url = \"https://10.0.0.11\"
+usr = \"root\"
+password = { credential = \"lab\" }
+";
+    let grant = "\
+file = \"gone.wasm\"
+digest = \"abc\"
+pools = [\"lba\"]
+[limits]
+memory = \"64\"
+[[allow]]
+on = \"true\"
+[[read]]
+class = \"VM\"
+fields = []
+";
+    let expected = "\
+plugins/keeper.toml:1:8: file: plugins/gone.wasm: there is no such file
+     1 | file = \"gone.wasm\"
+       |        ^^^^^^^^^^^
+        name a component; the path is relative to this file
+plugins/keeper.toml:2:10: digest: \"abc\" is no digest
+     2 | digest = \"abc\"
+       |          ^^^^^
+        write digest = \"sha256:\" and 64 hexadecimal digits
+plugins/keeper.toml:5:10: limits.memory: \"64\" has no unit
+     5 | memory = \"64\"
+       |          ^^^^
+        write a size with its unit, such as memory = \"64MiB\"
+plugins/keeper.toml:6:1: allow[0].call: this key is missing
+     6 | [[allow]]
+       | ^^^^^^^^^
+        write call = [\"VM.start\"]
+plugins/keeper.toml:8:1: read[0].fields: the list is empty, so the rule grants nothing
+     8 | [[read]]
+       | ^^^^^^^^
+        write fields = [\"name_label\", \"power_state\"], or remove the rule
+plugins/keeper.toml:9:9: read[0].class: expected a list of texts, found a text
+     9 | class = \"VM\"
+       |         ^^^^
+        write class = [\"VM\"]
+xapiary.toml:1:1: stat: unknown key
+     1 | stat = \"/srv\"
+       | ^^^^
+        write `state`
+xapiary.toml:3:10: log.format: \"jsn\" is none of the possible words
+     3 | format = \"jsn\"
+       |          ^^^^^
+        write \"json\" (possible are \"auto\", \"human\", \"json\", \"journald\")
+xapiary.toml:4:9: log.level: \"inof\" is no level
+     4 | level = \"inof\"
+       |         ^^^^^^
+        write \"info\"
+xapiary.toml:6:9: stop.drain: expected a time with its unit, found a whole number
+     6 | drain = 20
+       |         ^^
+        write drain = \"30s\"
+xapiary.toml:9:7: pool.lab.url: plain http is only for this machine itself, and 10.0.0.10 is not: write https://10.0.0.10
+     9 | url = \"http://10.0.0.10\"
+       |       ^^^^^^^^^^^^^^^^^^
+xapiary.toml:10:8: pool.lab.user: expected a text, found a whole number
+    10 | user = 7
+       |        ^
+        write user = \"root\"
+xapiary.toml:12:1: pool.lab.user: this key is missing
+    12 | [[pool]]
+       | ^^^^^^^^
+        write user = \"root\"
+xapiary.toml:13:8: pool.lab.name: the pool of line 8 has this name too
+    13 | name = \"lab\"
+       |        ^^^^^
+        give each pool a name of its own
+xapiary.toml:14:7: pool.lab.trust: this key is missing: https needs to know whom to trust
+    14 | url = \"https://10.0.0.11\"
+       |       ^^^^^^^^^^^^^^^^^^^
+        write trust = { pin = [\"sha256:...\"] }, with what this prints on the coordinator:
+        openssl x509 -noout -fingerprint -sha256 -in /etc/xensource/xapi-ssl.pem
+        or trust = { ca = \"authority.pem\" }, or trust = \"system\"
+xapiary.toml:15:1: pool.lab.usr: unknown key
+    15 | usr = \"root\"
+       | ^^^
+        write `user`
+xapiary.toml:16:27: pool.lab.password.credential: credentials are handed over by systemd, and this process was given none (CREDENTIALS_DIRECTORY is not set)
+    16 | password = { credential = \"lab\" }
+       |                           ^^^^^
+        start it as a service with LoadCredential=lab:/etc/xapiary/credentials/lab, or write password = { file = \"...\" }";
+    let found = Files::new(config, grant).problems();
+    assert_eq!(found, expected, "\n--- found:\n{found}\n--- expected:\n{expected}\n");
+}
+
+#[test]
+fn each_mistake_has_its_word() {
+    let pinned = format!("trust = {{ pin = [\"{PIN}\"] }}");
+    let https = "url = \"https://h\"";
+    for (config, expected) in [
+        (String::new(), "pool: no pool is named, so there is nothing to watch"),
+        ("pool = 1".into(), "pool: expected a list of tables, found a whole number"),
+        ("pool = [1]".into(), "pool[0]: expected a table, found a whole number"),
+        ("[[pool]]\nname = \"a b\"".into(), "pool.a b.name: \"a b\" cannot be a name"),
+        (pool("url = \"10.0.0.1\""), "\"10.0.0.1\" is no address of a pool"),
+        (pool("url = \"https://root:hunter2@h\""), "an address must not hold a user or a password"),
+        (pool(&format!("{https}\ntrust = {{ pin = [] }}")), "pool.lab.trust.pin: no fingerprint is pinned"),
+        (
+            pool(&format!("{https}\ntrust = {{ pin = [\"sha256:12\"] }}")),
+            "trust.pin[0]: \"sha256:12\" is no SHA-256",
+        ),
+        (pool(&format!("{https}\ntrust = \"all\"")), "pool.lab.trust: \"all\" is none of the possible words"),
+        (pool(&format!("{https}\ntrust = {{ }}")), "pool.lab.trust: it does not say whom to trust"),
+        (pool(&format!("{https}\ntrust = {{ ca = \"no.pem\" }}")), "no.pem: there is no such file"),
+        (pool(&format!("{https}\ntrust = {{ ca = \"xapiary.toml\" }}")), "xapiary.toml holds no certificate"),
+        (
+            pool(&format!("{https}\ntrust = {{ ca = \"x\", pin = [\"{PIN}\"] }}")),
+            "both fingerprints and an authority are named",
+        ),
+        (
+            pool(&format!("url = \"http://127.0.0.1\"\n{pinned}")),
+            "there is no certificate to trust without https",
+        ),
+        (pool(&format!("url = \"unix:/x\"\n{pinned}")), "there is no certificate to trust without https"),
+        (
+            pool("url = \"unix:/x\"\nmembers = [\"b\"]"),
+            "members[0]: the local socket reaches this host alone",
+        ),
+        (pool(&format!("{https}\n{pinned}\nmembers = [\"b:1\"]")), "members[0]: \"b:1\" names a port"),
+        (pool(&format!("{https}\n{pinned}\nmembers = [\"b/c\"]")), "members[0]: \"b/c\" is no host"),
+        (
+            pool(&format!("{https}\n{pinned}\nmembers = [1]")),
+            "members[0]: expected a text, found a whole number",
+        ),
+        (
+            pool("url = \"http://127.0.0.1\"\nmembers = [\"10.0.0.2:80\"]"),
+            "plain http is only for this machine",
+        ),
+        (good_pool().replace("\"root\"", "\"\""), "user: this cannot be a user's name"),
+        (good_pool().replace("lab.password", "gone"), "write the password into"),
+        (good_pool().replace("{ file", "{ fiel"), "pool.lab.password.fiel: unknown key"),
+        (good_pool().replace("{ file", "{ fiel"), "it does not say where the password is"),
+        (
+            good_pool().replace("{ file", "{ credential = \"x\", file"),
+            "both a file and a credential are named",
+        ),
+        (
+            good_pool().replace("{ file = \"lab.password\" }", "\"hunter2\""),
+            "a password does not belong into this file",
+        ),
+        (good_pool().replace("{ file = \"lab.password\" }", "\"hunter2"), "this is no TOML"),
+        (format!("stop = {{ drain = \"2h\" }}\n{}", good_pool()), "stop.drain: 2h is not between 0s and 1h"),
+        (format!("state = \"x\"\n{}", good_pool()), "state: \"x\" is no absolute path"),
+        (format!("plugins = \"nowhere\"\n{}", good_pool()), "nowhere cannot be read"),
+        (format!("log = {{ level = \"a=b=c\" }}\n{}", good_pool()), "is no filter for logs"),
+        (format!("log = \"info\"\n{}", good_pool()), "log: expected a table, found a text"),
+        (format!("{}\n[pool.x", good_pool()), "this is no TOML"),
+    ] {
+        let found = Files::new(&config, "").problems();
+        assert!(found.contains(expected), "{config}\n--- gave:\n{found}\n--- without: {expected}");
+        assert!(!found.contains("hunter2"), "a secret is shown:\n{found}");
+    }
+}
+
+#[test]
+fn each_mistake_in_a_grant_has_its_word() {
+    let good = "file = \"keeper.wasm\"\npools = [\"*\"]\n";
+    for (grant, expected) in [
+        ("pools = [\"*\"]".to_owned(), "keeper.toml:1:1: file: this key is missing"),
+        ("file = \"keeper.wasm\"".to_owned(), "keeper.toml:1:1: pools: this key is missing"),
+        ("file = \"keeper.wasm\"\npools = []".to_owned(), "pools: no pool is named"),
+        ("file = \"keeper.wasm\"\npools = [\"labb\"]".to_owned(), "pools: no pool is called \"labb\""),
+        (format!("{good}enabled = \"yes\""), "enabled: expected true or false, found a text"),
+        (format!("{good}concurrency = 0"), "concurrency: 0 is not between 1 and 64"),
+        (format!("{good}digest = \"{PIN}\""), "is not the pinned component: its digest is sha256:"),
+        (
+            format!("{good}limits = {{ memory = \"1TiB\" }}"),
+            "limits.memory: 1TiB is not between 1.0 MiB and 4.0 GiB",
+        ),
+        (format!("{good}limits = {{ cals = 1 }}"), "limits.cals: unknown key"),
+        (format!("{good}[[allow]]\ncall = [\"VM.start\"]\non = true"), "allow[0].on: expected a text"),
+        (format!("{good}[[alow]]"), "alow: unknown key"),
+        (format!("{good}[[read]]\nclass = [\"VM\"]"), "read[0].fields: this key is missing"),
+    ] {
+        let found = Files::new(&good_pool(), &grant).problems();
+        assert!(found.contains(expected), "{grant}\n--- gave:\n{found}\n--- without: {expected}");
+    }
+}
+
+#[test]
+fn what_is_unwise_is_a_warning() {
+    let files = Files::new(&good_pool(), "file = \"keeper.wasm\"\npools = [\"*\", \"prod-*\"]\n");
+    let warnings = files.load().unwrap().warnings;
+    let shown: Vec<String> =
+        warnings.iter().map(|warning| format!("{}: {}", warning.key, warning.what)).collect();
+    assert_eq!(
+        shown,
+        [
+            "file: the component is not pinned: whoever can change the file changes what runs",
+            "pools: no pool is called \"prod-*\""
+        ]
+    );
+    std::fs::remove_dir_all(files.path("plugins")).unwrap();
+    let warnings = files.load().unwrap().warnings;
+    assert!(warnings[0].what.ends_with("so no plugin will run"), "{warnings:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_why() {
+    let files = Files::new("", "");
+    for (name, expected) in [("gone.toml", "there is no such file"), ("plugins", "this is a folder")] {
+        let problems = load_in(&files.path(name), &Surroundings::default()).unwrap_err().to_string();
+        assert!(problems.contains(expected), "{problems}");
+    }
+    std::fs::write(files.path("xapiary.toml"), b"a = 1\nb = \"\xff\"\n").unwrap();
+    assert!(files.problems().contains("the first wrong byte is in line 2"));
+}
+
+#[test]
+fn the_password_of_a_readable_file_is_refused() {
+    let files = Files::new(&good_pool(), "");
+    std::fs::set_permissions(files.path("lab.password"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let found = files.problems();
+    assert!(found.contains("may be read or changed by others") && found.contains("chmod 600"), "{found}");
+}
+
+/// The shipped example must be right in everything but what only the place of installation has.
+#[test]
+fn the_shipped_example_is_right() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/xapiary.toml");
+    let files = Files::new(&std::fs::read_to_string(shipped).unwrap(), "");
+    files.write("lab", "x");
+    let surroundings = Surroundings {
+        credentials_folder: Some(files.0.path().to_path_buf()),
+        state_folder: Some("/s".into()),
+    };
+    let config = load_in(&files.path("xapiary.toml"), &surroundings).unwrap();
+    assert_eq!((config.pools[0].name.as_str(), config.state.to_str()), ("lab", Some("/s")));
+}
