@@ -29,8 +29,10 @@ pub struct Settings {
     pub endpoint: Endpoint,
     /// The account.
     pub user: String,
-    /// Its password. Anything on the local socket, where root needs none.
-    pub password: SecretString,
+    /// Where its password comes from, asked at every login. Anything on the local socket, where root needs none.
+    pub password: Arc<dyn Password>,
+    /// Further members, tried when the first does not answer.
+    pub members: Vec<Endpoint>,
     /// Names us in xapi's own limits and records, so that nobody else's leaked sessions evict ours.
     pub originator: String,
     /// `name/version`, at most 64 characters to be shown by `host.get_tracked_user_agents`.
@@ -39,6 +41,21 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// Bounds on answers.
     pub limits: Limits,
+}
+
+/// Where a password comes from.
+pub trait Password: std::fmt::Debug + Send + Sync {
+    /// The password as it is now.
+    ///
+    /// # Errors
+    /// When it cannot be had; nothing is sent then.
+    fn read(&self) -> Result<SecretString, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+impl Password for SecretString {
+    fn read(&self) -> Result<SecretString, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.clone())
+    }
 }
 
 /// A pool. Clones share the session.
@@ -212,17 +229,38 @@ impl Client {
         }
     }
 
+    /// Logs in where we are, or where the first of the known members that answers leads.
     async fn login(&self) -> Result<SecretString, Error> {
         let settings = &self.inner.settings;
+        let password = settings.password.read().map_err(|source| Error::Password { user: settings.user.clone(), source })?;
+        let here = self.endpoint();
+        let others = std::iter::once(&settings.endpoint).chain(&settings.members).filter(|endpoint| **endpoint != here);
+        let mut outcome = self.login_at(&here, &password).await;
+        for endpoint in others {
+            match &outcome {
+                Err(Error::Transport { source, .. }) if !matches!(source, TransportError::Untrusted { .. }) => {
+                    tracing::info!(tried = %self.endpoint(), next = %endpoint, "no answer, trying another member");
+                    outcome = self.login_at(endpoint, &password).await;
+                }
+                _ => break,
+            }
+        }
+        outcome
+    }
+
+    /// Logs in at one member; when it names the coordinator, there, once.
+    async fn login_at(&self, endpoint: &Endpoint, password: &SecretString) -> Result<SecretString, Error> {
+        self.move_to(endpoint)?;
+        let settings = &self.inner.settings;
+        let method = "session.login_with_password";
         let arguments = [
             settings.user.as_str().into(),
-            settings.password.expose_secret().into(),
+            password.expose_secret().into(),
             API_VERSION.into(),
             settings.originator.as_str().into(),
         ];
         for last_try in [false, true] {
             let transports = self.transports();
-            let method = "session.login_with_password";
             match self.exchange(&transports.calls, method, &arguments, LOGIN_TIMEOUT).await {
                 Ok(reference) => {
                     let reference = reference.as_str().unwrap_or_default().to_owned();

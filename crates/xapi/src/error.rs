@@ -35,6 +35,15 @@ pub enum Error {
         #[source]
         source: DecodeError,
     },
+    /// The password could not be had. Nothing was sent.
+    #[error("reading the password of {user:?}")]
+    Password {
+        /// Of whom.
+        user: String,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// No session could be had.
     #[error("logging in to {endpoint} as {user:?}")]
     Login {
@@ -79,7 +88,7 @@ impl Error {
     #[must_use]
     pub fn nothing_done(&self) -> bool {
         match self {
-            Error::Xapi { .. } | Error::Login { .. } | Error::Waiting { .. } => true,
+            Error::Xapi { .. } | Error::Password { .. } | Error::Login { .. } | Error::Waiting { .. } => true,
             Error::Transport { source, .. } => source.nothing_sent(),
             Error::Decode { .. } => false,
         }

@@ -18,7 +18,7 @@ pub mod model;
 pub mod transport;
 mod value;
 
-pub use client::{Client, Lease, Settings};
+pub use client::{Client, Lease, Password, Settings};
 pub use error::Error;
 pub use failure::Failure;
 pub use value::{NULL_REF, Struct, Value};

@@ -128,6 +128,12 @@ impl Stream {
         &self.classes
     }
 
+    /// xapi's token for what was taken in last; empty before the first picture. Good only with its own session.
+    #[must_use]
+    pub fn position(&self) -> &str {
+        &self.token
+    }
+
     /// What to ask next.
     #[must_use]
     pub fn request(&self) -> Request {
