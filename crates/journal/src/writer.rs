@@ -43,7 +43,7 @@ const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
 enum Message {
     Command(Box<dyn Command>),
-    Ping(oneshot::Sender<()>),
+    Ping(oneshot::Sender<Result<(), Error>>),
     Close(oneshot::Sender<Result<(), Error>>),
 }
 
@@ -162,7 +162,7 @@ impl Writer {
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::Ping(reply)).await?;
-        answer.await.map_err(|_| self.fate.verdict())
+        answer.await.unwrap_or_else(|_| Err(self.fate.verdict()))
     }
 
     /// Writes what is queued, closes the file and ends the thread.
@@ -173,6 +173,9 @@ impl Writer {
     }
 
     async fn send(&self, message: Message) -> Result<(), Error> {
+        if let Some(broken) = self.fate.broken() {
+            return Err(broken);
+        }
         match &self.sender {
             Some(sender) => sender.send(message).await.map_err(|_| self.fate.verdict()),
             None => Err(self.fate.verdict()),
@@ -200,7 +203,7 @@ struct Thread {
     /// When to look at the log again if no command comes; `None` when all of it is in the main file.
     look_again: Option<Duration>,
     /// Answered after the commands that were queued before them.
-    pings: Vec<oneshot::Sender<()>>,
+    pings: Vec<oneshot::Sender<Result<(), Error>>>,
     fate: Arc<Fate>,
 }
 
@@ -226,7 +229,7 @@ impl Thread {
             }
             for reply in self.pings.drain(..) {
                 // Whoever asked may have stopped waiting.
-                let _ = reply.send(());
+                let _ = reply.send(self.fate.broken().map_or(Ok(()), Err));
             }
             self.checkpoint_if_long();
         }
@@ -409,3 +412,6 @@ impl Thread {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,8 +5,8 @@ use tempfile::TempDir;
 
 /// A new journal; the folder goes when it is dropped.
 pub(crate) fn journal() -> (TempDir, Journal) {
-    let folder = tempfile::tempdir().unwrap();
-    let journal = Journal::open(folder.path(), &Options::default()).unwrap();
+    let folder = tempfile::tempdir().expect("a folder for a test");
+    let journal = Journal::open(folder.path(), &Options::default()).expect("a new journal");
     (folder, journal)
 }
 
