@@ -1,5 +1,6 @@
 //! What the `plugin!` macro expands to. Not for authors.
 
+use std::fmt;
 use std::panic;
 
 use crate::bindings::xapiary::plugin::events as wire;
@@ -62,7 +63,10 @@ pub const fn section<const LENGTH: usize>(text: &str) -> [u8; LENGTH] {
 fn tell_panics() {
     panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("a panic without a text");
-        let place = panic.location().map_or_else(String::new, ToString::to_string);
-        log::write(Level::Error, &format!("the plugin panicked: {message}"), &[("place".to_owned(), place)]);
+        let place: &dyn fmt::Display = match panic.location() {
+            Some(place) => place,
+            None => &"unknown",
+        };
+        log::write(Level::Error, format_args!("the plugin panicked: {message}"), &[("place", place)]);
     }));
 }

@@ -9,6 +9,8 @@
 //! xapiary_sdk::warn!("nothing to do");
 //! ```
 
+use std::fmt;
+
 use crate::bindings::xapiary::plugin::log as wire;
 
 /// How much a line matters.
@@ -26,8 +28,10 @@ pub enum Level {
     Error,
 }
 
-/// Writes one line with its fields. Lines beyond the delivery's limit are counted by the daemon and dropped.
-pub fn write(level: Level, message: &str, fields: &[(String, String)]) {
+/// Writes one line with its fields. Lines beyond the delivery's limit are counted by the daemon and dropped. The macros are
+/// the comfortable way to call this.
+#[inline(never)]
+pub fn write(level: Level, message: fmt::Arguments<'_>, fields: &[(&str, &dyn fmt::Display)]) {
     let level = match level {
         Level::Trace => wire::Level::Trace,
         Level::Debug => wire::Level::Debug,
@@ -35,7 +39,9 @@ pub fn write(level: Level, message: &str, fields: &[(String, String)]) {
         Level::Warn => wire::Level::Warn,
         Level::Error => wire::Level::Error,
     };
-    wire::write(level, message, fields);
+    // The texts are made here and not in the macros, so that a line in a plugin costs few bytes of code.
+    let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
+    wire::write(level, &message.to_string(), &fields);
 }
 
 /// Writes one line at a [`Level`](crate::log::Level) that is given as the first argument.
@@ -44,8 +50,8 @@ macro_rules! log {
     ($level:expr, $($key:ident = $field:expr,)* $format:literal $(, $argument:expr)* $(,)?) => {
         $crate::log::write(
             $level,
-            &::std::format!($format $(, $argument)*),
-            &[$((::std::string::String::from(::std::stringify!($key)), ::std::string::ToString::to_string(&$field))),*],
+            ::core::format_args!($format $(, $argument)*),
+            &[$((::core::stringify!($key), &$field)),*],
         )
     };
 }

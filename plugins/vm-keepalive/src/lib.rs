@@ -14,9 +14,7 @@ mod policy;
 mod start;
 
 use policy::{Decision, Reason, Settings};
-use xapiary_sdk::{
-    Change, Error, Event, Failure, Operation, Outcome, Plugin, error, info, settings, store, warn,
-};
+use xapiary_sdk::{Change, Event, Failure, Operation, Outcome, Plugin, error, info, settings, store, warn};
 
 /// Keeps the VMs alive that carry the tag.
 #[derive(Debug, Default)]
@@ -33,7 +31,7 @@ impl Plugin for VmKeepalive {
             return Ok(store::delete(&key)?);
         }
 
-        let settings = read_settings()?;
+        let settings: Settings = settings::all()?;
         let at = moment::seconds(&event.at).ok_or_else(|| {
             Failure::give_up(format!("the event's time {:?} is not a point in time", event.at))
         })?;
@@ -76,17 +74,6 @@ impl Plugin for VmKeepalive {
             }
         }
     }
-}
-
-fn read_settings() -> Result<Settings, Error> {
-    let default = Settings::default();
-    Ok(Settings {
-        tag: settings::get("tag")?.unwrap_or(default.tag),
-        max_starts: settings::get("max_starts")?.unwrap_or(default.max_starts),
-        window_minutes: settings::get("window_minutes")?.unwrap_or(default.window_minutes),
-        asked_within_seconds: settings::get("asked_within_seconds")?.unwrap_or(default.asked_within_seconds),
-        start_after_gap: settings::get("start_after_gap")?.unwrap_or(default.start_after_gap),
-    })
 }
 
 /// Adds a start, and forgets those that no decision will ask for again.

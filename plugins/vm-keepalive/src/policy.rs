@@ -6,7 +6,8 @@
 use std::fmt;
 
 /// What the administrator set.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(default)]
 pub(crate) struct Settings {
     /// VMs that carry this tag are kept alive.
     pub(crate) tag: String,
