@@ -360,3 +360,24 @@ fn the_shipped_example_is_right() {
     let config = load_in(&files.path("xapiary.toml"), &surroundings).unwrap();
     assert_eq!((config.pools[0].name.as_str(), config.state.to_str()), ("lab", Some("/s")));
 }
+
+/// Each shipped grant must be right once its component lies beside it.
+#[test]
+fn the_shipped_grants_are_right() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/plugins");
+    let mut count = 0;
+    for entry in std::fs::read_dir(shipped).unwrap() {
+        let path = entry.unwrap().path();
+        let files = Files::new(&good_pool(), "");
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        std::fs::copy(&path, files.path("plugins").join(&name)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let component = text.lines().find_map(|line| line.strip_prefix("file = \"")?.strip_suffix('"'));
+        files.write(&format!("plugins/{}", component.expect("a grant names its component")), "");
+        let config = files.load().unwrap();
+        assert_eq!(format!("{}.toml", config.grants[0].name), name);
+        assert!(!config.grants[0].read.is_empty(), "{name} can see nothing");
+        count += 1;
+    }
+    assert!(count > 0);
+}
