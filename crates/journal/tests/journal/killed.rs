@@ -25,14 +25,15 @@ fn what_was_acknowledged_survives_kill_nine() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut last = 0;
     for round in 0..ROUNDS {
-        let acknowledged = one_life(folder.path(), 1 + round * 37 % 150);
+        let acknowledged = one_life(folder.path(), 1 + round * 37 % 150, |_| ());
         last = runtime.block_on(inspect(folder.path(), last, &acknowledged));
     }
     assert!(last > ROUNDS as u64, "only {last} events in all");
 }
 
-/// Starts the child, reads so many acknowledgements, kills it, and reads what it still had said.
-fn one_life(folder: &Path, lines: usize) -> Vec<Vec<String>> {
+/// Starts the child, reads so many acknowledgements, does what comes before death, kills it, and reads what it still
+/// had said.
+pub(crate) fn one_life(folder: &Path, lines: usize, before_death: impl Fn(u32)) -> Vec<Vec<String>> {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "--nocapture", "killed::what_was_acknowledged_survives_kill_nine"])
         .env(FOLDER, folder)
@@ -47,6 +48,7 @@ fn one_life(folder: &Path, lines: usize) -> Vec<Vec<String>> {
             acknowledged.push(words.split(' ').map(str::to_owned).collect());
         }
         if acknowledged.len() >= lines && !killed {
+            before_death(child.id());
             child.kill().unwrap();
             killed = true;
         }
@@ -56,7 +58,8 @@ fn one_life(folder: &Path, lines: usize) -> Vec<Vec<String>> {
     acknowledged
 }
 
-async fn inspect(folder: &Path, before: u64, acknowledged: &[Vec<String>]) -> u64 {
+/// Opens what the child left and holds it against what it had said; returns the number of the last event.
+pub(crate) async fn inspect(folder: &Path, before: u64, acknowledged: &[Vec<String>]) -> u64 {
     let journal = Journal::open(folder, &Options::default()).unwrap();
     let events = journal.read(0, usize::MAX).await.unwrap();
     let last = journal.last();

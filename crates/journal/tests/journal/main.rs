@@ -7,5 +7,6 @@ mod doors;
 mod full;
 mod killed;
 mod model;
+mod power_cut;
 mod road;
 mod setting;
