@@ -1,3 +1,32 @@
-//! Under construction.
+//! The program `xapiary`: see `xapiary --help`, and ARCHITECTURE.md for how it is built.
 
-fn main() {}
+mod cli;
+mod config;
+mod event;
+mod feed;
+mod latency;
+mod router;
+mod service;
+mod story;
+mod systemd;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    // One thread a core; blocking work has its own threads.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            anstream::eprintln!("xapiary: starting the runtime: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let code = runtime.block_on(cli::carry_out(arguments));
+    // A blocked thread must not hold the process back after everything is said and done.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    code
+}

@@ -1,0 +1,81 @@
+//! `xapiary check`: everything that is wrong, at once.
+
+use anyhow::Result;
+use plugin_host::Host;
+
+use super::{Answer, ConfigFile};
+use crate::config::{self, Config, Problem};
+use crate::router::Installed;
+use crate::service;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Also log in to every pool, and out again
+    #[arg(long)]
+    connect: bool,
+}
+
+pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
+    let config = match config::load(&arguments.file.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            for warning in &problems.warnings {
+                anstream::eprintln!("warning: {warning}\n");
+            }
+            for error in &problems.errors {
+                anstream::eprintln!("error: {error}\n");
+            }
+            anstream::eprintln!("{}", counted(problems.errors.len(), "error"));
+            return Ok(Answer::No);
+        }
+    };
+    for warning in &config.warnings {
+        anstream::eprintln!("warning: {warning}\n");
+    }
+    let problems = plugins(&config)?;
+    for problem in &problems {
+        anstream::eprintln!("error: {problem}\n");
+    }
+    if !problems.is_empty() {
+        anstream::eprintln!("{}", counted(problems.len(), "error"));
+        return Ok(Answer::No);
+    }
+    let enabled = config.grants.iter().filter(|grant_file| grant_file.enabled).count();
+    anstream::println!(
+        "{} is good: {}, {}",
+        arguments.file.config.display(),
+        counted(config.pools.len(), "pool"),
+        counted(enabled, "plugin")
+    );
+    if arguments.connect { connect(&config).await } else { Ok(Answer::Done) }
+}
+
+fn plugins(config: &Config) -> Result<Vec<Problem>> {
+    let host = Host::new(&plugin_host::Options::default())?;
+    let enabled = config.grants.iter().filter(|grant_file| grant_file.enabled);
+    Ok(enabled.filter_map(|grant_file| Installed::load(&host, grant_file).err()).flatten().collect())
+}
+
+async fn connect(config: &Config) -> Result<Answer> {
+    let mut answer = Answer::Done;
+    for pool in &config.pools {
+        let client = service::client(pool)?;
+        match client.lease().await {
+            Ok(_) => {
+                anstream::println!("pool {}: logged in to {} as {}", pool.name, client.endpoint(), pool.user);
+                client.logout().await;
+            }
+            Err(error) => {
+                anstream::eprintln!("pool {}: {}", pool.name, error.chain());
+                answer = Answer::Unreachable;
+            }
+        }
+    }
+    Ok(answer)
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}

@@ -1,0 +1,309 @@
+//! `xapiary demo`: the daemon with a plugin on a simulated pool, told step by step.
+
+mod screen;
+mod stage;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+use xapi::Value;
+use xapi::events::{Change, Event};
+use xapi::model::Record;
+
+use super::Answer;
+use crate::event::{PoolEvent, Told};
+use crate::feed::{LivePool, PoolState};
+use crate::service::{Service, Summary};
+use crate::story::Moment;
+use screen::{Screen, Who, short};
+use stage::Stage;
+
+/// No step of the demo takes longer; then something is wrong and it says so.
+const STEP: Duration = Duration::from_secs(30);
+/// How many VMs are shown of the pool.
+const SHOWN: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Play on a copy in memory of a real pool: its state database (`/var/lib/xcp/state.db`)
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// The component of vm-keepalive, if it is not where an installation has it
+    #[arg(long, value_name = "FILE")]
+    plugin: Option<PathBuf>,
+}
+
+pub(super) async fn demo(arguments: &Arguments) -> Result<Answer> {
+    let component = stage::find_component(arguments.plugin.as_deref())?;
+    let stage = Stage::set(arguments.state.as_deref(), &component).await?;
+    let mut play = Play { screen: Screen::new(), calls: 0, refused: 0, again: Vec::new() };
+
+    play.screen.scene("A pool, simulated; nothing of it is real but its protocol");
+    let service = Service::start(&stage.config).await?;
+    let pool = service.pools().first().cloned().context("the demo has no pool")?;
+    let mut moments = service.story().listen();
+    let outcome = play.perform(&stage, &pool, &mut moments).await;
+    let summary = service.stop(Duration::from_secs(5)).await?;
+    if outcome.is_ok() {
+        play.summary(&summary);
+    }
+    stage.strike().await?;
+    outcome.map(|()| Answer::Done)
+}
+
+struct Play {
+    screen: Screen,
+    calls: u32,
+    refused: u32,
+    /// From crash to running again.
+    again: Vec<Duration>,
+}
+
+impl Play {
+    async fn perform(
+        &mut self,
+        stage: &Stage,
+        pool: &LivePool,
+        moments: &mut broadcast::Receiver<Moment>,
+    ) -> Result<()> {
+        let began = Instant::now();
+        following(pool).await?;
+        let took = began.elapsed();
+        let (hero, other) = stage::cast(pool.read().of("VM"))?;
+        self.show_pool(pool, &hero, &other);
+        let objects = pool.read().len();
+        self.screen.line(Who::Pool, format!("{}, certificate pinned", pool.client().endpoint()));
+        self.screen.line(Who::Pool, format!("{objects} objects read, compared and journaled in {}", short(took)));
+
+        let (hero_name, other_name) = (hero.text("name_label"), other.text("name_label"));
+        self.screen.scene(format!("The administrator tags {hero_name} and {other_name}, and grants one plugin one call"));
+        for (vm, tags) in [(&hero, &["keepalive"][..]), (&other, &["keepalive", "hands-off"])] {
+            prepare(&stage.admin, pool, vm, tags).await?;
+        }
+        for line in Stage::grant().lines() {
+            self.screen.remark(format!("  {line}"));
+        }
+
+        self.screen.scene(format!("{hero_name} crashes"));
+        skip(moments);
+        let crashed = Instant::now();
+        stage.running.pool().crash(&hero.reference).context("crashing the VM")?;
+        self.screen.line(Who::Pool, format!("{hero_name} is gone without being asked to"));
+        self.follow(&hero, moments).await?;
+        running(pool, &hero).await?;
+        self.again.push(crashed.elapsed());
+        self.screen.line(Who::Pool, format!("{hero_name} runs again, {} after the crash", short(crashed.elapsed())));
+
+        self.screen.scene(format!("{other_name} crashes too, and the grant does not cover it"));
+        skip(moments);
+        stage.running.pool().crash(&other.reference).context("crashing the VM")?;
+        self.screen.line(Who::Pool, format!("{other_name} is gone without being asked to"));
+        self.follow(&other, moments).await?;
+        let state = pool.read().get("VM", &other.reference).map(|vm| vm.text("power_state").to_owned());
+        self.screen.line(Who::Pool, format!("{other_name} stays {}", state.unwrap_or_default()));
+        Ok(())
+    }
+
+    fn show_pool(&self, pool: &LivePool, hero: &Record, other: &Record) {
+        let world = pool.read();
+        let count = |class: &str| world.count(class);
+        self.screen.remark(format!(
+            "{} hosts, {} VMs, templates and snapshots, {} disks on {} storage repositories, {} networks",
+            count("host"),
+            count("VM"),
+            count("VDI"),
+            count("SR"),
+            count("network")
+        ));
+        let mut vms: Vec<&Arc<Record>> = world
+            .of("VM")
+            .filter(|vm| ["is_a_template", "is_control_domain"].iter().all(|field| vm.get(field).and_then(Value::as_bool) != Some(true)))
+            .collect();
+        let plays = |vm: &Record| vm.reference == hero.reference || vm.reference == other.reference;
+        vms.sort_by_key(|vm| (!plays(vm), vm.text("name_label").to_owned()));
+        let all = vms.len();
+        self.screen.table(
+            &["VM", "STATE", "MEMORY", "DISKS", "HOST"],
+            vms.into_iter().take(SHOWN).map(|vm| {
+                let memory = vm.get("memory_static_max").and_then(Value::as_int).unwrap_or_default();
+                let disks = vm.get("VBDs").and_then(Value::as_array).unwrap_or_default().len();
+                let host = world.get("host", vm.text("resident_on")).map_or("-", |host| host.text("name_label"));
+                let memory = format!("{} MiB", memory / (1024 * 1024));
+                vec![
+                    vm.text("name_label").to_owned(),
+                    vm.text("power_state").to_owned(),
+                    memory,
+                    disks.to_string(),
+                    host.to_owned(),
+                ]
+            }),
+        );
+        if all > SHOWN {
+            self.screen.remark(format!("... and {} more", all - SHOWN));
+        }
+    }
+
+    /// Tells what the daemon does about `vm` until the delivery of its stop ends.
+    async fn follow(&mut self, vm: &Record, moments: &mut broadcast::Receiver<Moment>) -> Result<()> {
+        let mut following = None;
+        tokio::time::timeout(STEP, async {
+            loop {
+                let moment = match moments.recv().await {
+                    Ok(moment) => moment,
+                    Err(RecvError::Lagged(_)) => continue,
+                    Err(RecvError::Closed) => bail!("the daemon stopped"),
+                };
+                match moment {
+                    Moment::Delivery { plugin, event, attempt, waited } => {
+                        let Some(change) = change_of(&event, vm) else { continue };
+                        following = Some(event.sequence);
+                        self.screen.line(Who::Event, told(&event, change));
+                        let waited = waited.map(|waited| format!(" {} after the pool's answer", short(waited)));
+                        self.screen.line(
+                            Who::Plugin,
+                            format!("{plugin} gets event {}, attempt {attempt},{}", event.sequence, waited.unwrap_or_default()),
+                        );
+                    }
+                    Moment::Log { plugin, sequence, line } if following == Some(sequence) => {
+                        let refused = line.source == plugin_host::Source::Host;
+                        self.refused += u32::from(refused);
+                        let who = if refused { Who::Refused } else { Who::Plugin };
+                        let by = if refused { String::new() } else { format!("{plugin}: ") };
+                        self.screen.line(who, format!("{by}{}", line.message));
+                    }
+                    Moment::Call { sequence, method, target, .. } if following == Some(sequence) => {
+                        self.calls += 1;
+                        self.screen.line(Who::Call, format!("{method} on {target}, allowed by the grant, recorded, sent"));
+                    }
+                    Moment::Called { sequence, method, outcome, took } if following == Some(sequence) => {
+                        self.screen.line(Who::Call, format!("{method} {outcome} after {}", short(took)));
+                    }
+                    Moment::Finished { plugin, sequence, outcome, took } if following == Some(sequence) => {
+                        self.screen.line(Who::Plugin, format!("{plugin} is done with event {sequence} after {}: {outcome}", short(took)));
+                        return Ok(());
+                    }
+                    _ => {}
+                }
+            }
+        })
+        .await
+        .context("the plugin did not hear of the crash in time")?
+    }
+
+    fn summary(&mut self, summary: &Summary) {
+        self.screen.scene("What it came to");
+        let latency = summary.latency;
+        let again: Vec<String> = self.again.iter().map(|took| short(*took)).collect();
+        let row = |what: &str, figure: String| vec![what.to_owned(), figure];
+        self.screen.table(
+            &["", ""],
+            [
+                row("events in the journal", summary.counts.events.to_string()),
+                row("objects kept for the next start", summary.counts.objects.to_string()),
+                row("deliveries", latency.count.to_string()),
+                row("calls sent to the pool", self.calls.to_string()),
+                row("calls refused by the grant", self.refused.to_string()),
+                row("dead letters, kept for a person", summary.counts.dead.to_string()),
+                row(
+                    "pool's answer to plugin start, p50 / p99 / max",
+                    format!("{} / {} / {}", short(latency.p50), short(latency.p99), short(latency.max)),
+                ),
+                row("crash to running again", again.join(", ")),
+            ],
+        );
+    }
+}
+
+fn change_of<'e>(event: &'e PoolEvent, vm: &Record) -> Option<&'e Change> {
+    match &event.told {
+        Told::Stream(Event::Change(change)) if change.reference == vm.reference => Some(change),
+        _ => None,
+    }
+}
+
+/// The event with its changed fields, old and new.
+fn told(event: &PoolEvent, change: &Change) -> String {
+    let name = change.new.as_ref().map_or("", |new| new.text("name_label"));
+    let mut text = format!("{} {} {} {name}", event.sequence, change.class, change.operation.name());
+    if let (Some(old), Some(new)) = (&change.old, &change.new) {
+        for field in &change.changed {
+            let value = |record: &Record| record.get(field).map_or_else(|| "-".to_owned(), brief);
+            text.push_str(&format!("\n{field}: {} -> {}", value(old), value(new)));
+        }
+    }
+    text
+}
+
+/// A value in a few words.
+fn brief(value: &Value) -> String {
+    const LONGEST: usize = 40;
+    let text = match value {
+        Value::String(text) | Value::DateTime(text) => text.to_string(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Array(elements) => format!("{} elements", elements.len()),
+        Value::Struct(members) => format!("{} entries", members.len()),
+    };
+    if text.chars().count() > LONGEST { format!("{}...", text.chars().take(LONGEST).collect::<String>()) } else { text }
+}
+
+async fn following(pool: &LivePool) -> Result<()> {
+    let mut state = pool.state();
+    let followed = tokio::time::timeout(STEP, state.wait_for(|state| *state == PoolState::Following)).await;
+    followed.context("the daemon did not connect to the simulated pool in time")??;
+    Ok(())
+}
+
+/// Tags the VM and makes sure that it runs.
+async fn prepare(admin: &xapi::Client, pool: &LivePool, vm: &Record, tags: &[&str]) -> Result<()> {
+    let tags: Vec<Value> = tags.iter().map(|tag| Value::from(*tag)).collect();
+    admin.call("VM.set_tags", &[vm.reference.clone().into(), tags.clone().into()]).await?;
+    match vm.text("power_state") {
+        "Running" => {}
+        "Suspended" => {
+            admin.call("VM.resume", &[vm.reference.clone().into(), false.into(), true.into()]).await?;
+        }
+        "Paused" => {
+            admin.call("VM.unpause", &[vm.reference.clone().into()]).await?;
+        }
+        _ => {
+            admin.call("VM.start", &[vm.reference.clone().into(), false.into(), true.into()]).await?;
+        }
+    }
+    seen(pool, vm, |now| {
+        now.text("power_state") == "Running" && now.get("tags") == Some(&Value::Array(tags.clone()))
+    })
+    .await
+}
+
+async fn running(pool: &LivePool, vm: &Record) -> Result<()> {
+    seen(pool, vm, |now| now.text("power_state") == "Running").await
+}
+
+/// Waits until the daemon sees the VM as described.
+async fn seen(pool: &LivePool, vm: &Record, so: impl Fn(&Record) -> bool) -> Result<()> {
+    let mut changed = pool.changed();
+    let wait = async {
+        loop {
+            changed.borrow_and_update();
+            if pool.read().get("VM", &vm.reference).is_some_and(|now| so(now)) {
+                return;
+            }
+            // The pool lives as long as the demo.
+            _ = changed.changed().await;
+        }
+    };
+    tokio::time::timeout(STEP, wait)
+        .await
+        .with_context(|| format!("the daemon did not see the change of {} in time", vm.text("name_label")))
+}
+
+/// What happened before is not the story.
+fn skip(moments: &mut broadcast::Receiver<Moment>) {
+    while !matches!(moments.try_recv(), Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)) {}
+}

@@ -1,0 +1,91 @@
+//! The command line: what can be asked of the program, and how its answers look.
+
+mod check;
+mod demo;
+mod run;
+mod simulate;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Event-driven automation for XenServer and XCP-ng pools.
+///
+/// xapiary follows your pools, writes every event to a durable journal, and hands each one to sandboxed WebAssembly
+/// plugins, which act on the pool through exactly the calls that you granted.
+///
+/// Exit codes: 0 done; 1 what was asked about is not so, or the daemon failed; 2 wrong usage; 3 something needed could
+/// not be reached.
+#[derive(Debug, Parser)]
+#[command(name = "xapiary", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon
+    ///
+    /// Follows every pool of the configuration until SIGTERM or SIGINT, then lets running deliveries end (see
+    /// `stop.drain`) and closes its sessions. Under systemd it reports readiness, status and liveness.
+    Run(run::Arguments),
+    /// Say everything that is wrong with a configuration, its grants and its plugins
+    ///
+    /// Reads all files, loads every plugin and compiles every grant, and prints each problem with file, line, key and
+    /// what to write instead. Nothing is connected unless --connect is given.
+    Check(check::Arguments),
+    /// Run a simulated pool that clients can log in to
+    ///
+    /// The pool is made up (2 hosts, about 40 VMs) or comes from a real pool's state database, of which only a copy in
+    /// memory changes. Any XAPI client can talk to it over each door that is opened.
+    Simulate(simulate::Arguments),
+    /// Show the whole thing at work on a simulated pool, in a minute
+    ///
+    /// Starts a simulated pool and the daemon with a plugin, crashes a VM and tells what happens, step by step.
+    Demo(demo::Arguments),
+}
+
+/// The option that most commands share.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration
+    #[arg(long, value_name = "FILE", default_value = "/etc/xapiary/xapiary.toml")]
+    config: PathBuf,
+}
+
+/// How a command ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Done.
+    Done,
+    /// What was asked about is not so.
+    No,
+    /// Something needed could not be reached.
+    Unreachable,
+}
+
+/// Carries out what was asked.
+pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
+    let outcome = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments).await,
+        Command::Check(arguments) => check::check(&arguments).await,
+        Command::Simulate(arguments) => simulate::simulate(&arguments).await,
+        Command::Demo(arguments) => demo::demo(&arguments).await,
+    };
+    match outcome {
+        Ok(Answer::Done) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Unreachable) => ExitCode::from(3),
+        Err(error) => {
+            anstream::eprintln!("xapiary: {}", chain(&error));
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// The error with its causes; problems of a configuration keep their lines.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

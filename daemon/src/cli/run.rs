@@ -1,0 +1,107 @@
+//! `xapiary run`: the daemon in its process.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use journal::Journal;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Answer, ConfigFile};
+use crate::config;
+use crate::feed::PoolState;
+use crate::service::{Service, Summary};
+use crate::{systemd, telemetry};
+
+/// How often `systemctl status` may change its line.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long the journal's writer may take to answer before it counts as stuck.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(8);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+}
+
+pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
+    let config = config::load(&arguments.file.config)?;
+    telemetry::start(config.log.format, &config.log.level)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut asked_to_stop = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut service = Service::start(&config).await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        pools = config.pools.len(),
+        plugins = service.plugins().len(),
+        "ready"
+    );
+    systemd::ready(&status(&service));
+    let mut status_due = tokio::time::interval(STATUS_EVERY);
+    let mut told = String::new();
+    let journal = service.journal().clone();
+    let watchdog = systemd::feed_watchdog(|| writer_answers(journal.clone()));
+    tokio::pin!(watchdog);
+    let failure = loop {
+        tokio::select! {
+            _ = asked_to_stop.recv() => break None,
+            _ = interrupted.recv() => break None,
+            error = service.failed() => break Some(error),
+            _ = status_due.tick() => {
+                let now = status(&service);
+                if now != told {
+                    systemd::status(&now);
+                    told = now;
+                }
+            }
+            never = &mut watchdog => match never {},
+        }
+    };
+    if let Some(error) = &failure {
+        tracing::error!("a part of the daemon failed, stopping: {}", super::chain(error));
+    }
+    systemd::stopping("letting running deliveries end");
+    tracing::info!(drain_s = config.drain.as_secs(), "stopping");
+    let summary = service.stop(config.drain).await;
+    match (failure, summary) {
+        (Some(error), _) => Err(error),
+        (None, Ok(summary)) => {
+            tell(&summary);
+            Ok(Answer::Done)
+        }
+        (None, Err(error)) => Err(error),
+    }
+}
+
+/// The journal's writer is what everything else waits for: while it answers, we make progress.
+async fn writer_answers(journal: Journal) -> Result<(), String> {
+    if journal.healthy(WRITER_TIMEOUT).await { Ok(()) } else { Err("the journal's writer does not answer".to_owned()) }
+}
+
+fn status(service: &Service) -> String {
+    let pools = service.pools().iter().map(|pool| {
+        let words = match &*pool.state().borrow() {
+            PoolState::Connecting => "connecting".to_owned(),
+            PoolState::Following => format!("{} objects", pool.read().len()),
+            PoolState::Lost(why) => format!("lost ({why})"),
+            PoolState::Paused(why) => format!("paused ({why})"),
+        };
+        format!("{}: {words}", pool.name())
+    });
+    format!("{}; {} plugins", pools.collect::<Vec<_>>().join(", "), service.plugins().len())
+}
+
+fn tell(summary: &Summary) {
+    tracing::info!(
+        ran_s = summary.ran.as_secs(),
+        events = summary.counts.events,
+        dead_letters = summary.counts.dead,
+        deliveries = summary.latency.count,
+        start_p50_us = summary.latency.p50.as_micros(),
+        start_p99_us = summary.latency.p99.as_micros(),
+        cut_off = summary.cut_off,
+        "stopped"
+    );
+}

@@ -1,0 +1,360 @@
+//! What the daemon tells its plugins of a pool, and its form in the journal: JSON text that an administrator can
+//! read with `sqlite3`, and that reads back as the same event.
+//!
+//! A change is stored with its new record and only those old values that differ; the old record is put together from
+//! both.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use smol_str::SmolStr;
+use xapi::codec::{DecodeError, Limits, json};
+use xapi::events::{Change, Ending, Event, Operation, Origin, Resync, TaskOutcome};
+use xapi::model::Record;
+use xapi::{Failure, Struct, Value};
+
+/// One event with its place in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PoolEvent {
+    /// Its number.
+    pub(crate) sequence: u64,
+    /// The pool's name in the config.
+    pub(crate) pool: SmolStr,
+    /// When we learned of it.
+    pub(crate) at: Timestamp,
+    /// What happened.
+    pub(crate) told: Told,
+}
+
+/// What happened in a pool, or to our connection to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// By the pool's event stream.
+    Stream(Event),
+    /// By the connection.
+    Connection(Connection),
+}
+
+/// What became of the connection to a pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Connection {
+    /// A session is open.
+    Connected {
+        /// Where.
+        endpoint: String,
+    },
+    /// It is gone.
+    Lost {
+        /// Why.
+        why: String,
+    },
+    /// The coordinator is another member now.
+    Moved {
+        /// Where.
+        endpoint: String,
+    },
+}
+
+impl Told {
+    /// The journal's word for its kind.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Told::Stream(Event::Change(_)) => "change",
+            Told::Stream(Event::Task(_)) => "task",
+            Told::Stream(Event::Resync(_)) => "resync",
+            Told::Connection(_) => "connection",
+        }
+    }
+
+    /// The class of the object that it is about; empty where it is about none.
+    pub(crate) fn class(&self) -> &str {
+        match self {
+            Told::Stream(Event::Change(change)) => &change.class,
+            Told::Stream(Event::Task(_)) => "task",
+            Told::Stream(Event::Resync(_)) | Told::Connection(_) => "",
+        }
+    }
+
+    /// The reference of the object that it is about; empty where it is about none.
+    pub(crate) fn reference(&self) -> &str {
+        match self {
+            Told::Stream(Event::Change(change)) => &change.reference,
+            Told::Stream(Event::Task(task)) => &task.reference,
+            Told::Stream(Event::Resync(_)) | Told::Connection(_) => "",
+        }
+    }
+
+    /// The stored form.
+    pub(crate) fn to_json(&self) -> String {
+        let mut out = Struct::new();
+        match self {
+            Told::Stream(Event::Change(change)) => write_change(&mut out, change),
+            Told::Stream(Event::Task(task)) => write_task(&mut out, task),
+            Told::Stream(Event::Resync(resync)) => {
+                out.insert("first", resync.first);
+                out.insert("objects", i64::try_from(resync.objects).unwrap_or(i64::MAX));
+                out.insert("differences", i64::try_from(resync.differences).unwrap_or(i64::MAX));
+            }
+            Told::Connection(connection) => {
+                let (state, detail) = match connection {
+                    Connection::Connected { endpoint } => ("connected", endpoint),
+                    Connection::Lost { why } => ("lost", why),
+                    Connection::Moved { endpoint } => ("moved", endpoint),
+                };
+                out.insert("state", state);
+                out.insert("detail", detail.as_str());
+            }
+        }
+        json::encode_value(&Value::Struct(out))
+    }
+
+    /// Reads the stored form back.
+    pub(crate) fn from_json(kind: &str, class: &str, reference: &str, text: &str) -> Result<Told, StoredError> {
+        let Value::Struct(mut stored) = json::decode_value(text.as_bytes(), &Limits::default())? else {
+            return Err(StoredError::Lacks("object"));
+        };
+        Ok(match kind {
+            "change" => Told::Stream(Event::Change(read_change(class, reference, stored)?)),
+            "task" => Told::Stream(Event::Task(read_task(reference, stored)?)),
+            "resync" => {
+                let number = |name| stored.get(name).and_then(Value::as_int).ok_or(StoredError::Lacks(name));
+                Told::Stream(Event::Resync(Resync {
+                    first: stored.get("first").and_then(Value::as_bool).ok_or(StoredError::Lacks("first"))?,
+                    objects: usize::try_from(number("objects")?).unwrap_or_default(),
+                    differences: usize::try_from(number("differences")?).unwrap_or_default(),
+                }))
+            }
+            "connection" => {
+                let detail = take_text(&mut stored, "detail")?.to_string();
+                Told::Connection(match &*take_text(&mut stored, "state")? {
+                    "connected" => Connection::Connected { endpoint: detail },
+                    "lost" => Connection::Lost { why: detail },
+                    "moved" => Connection::Moved { endpoint: detail },
+                    _ => return Err(StoredError::Lacks("state")),
+                })
+            }
+            _ => return Err(StoredError::Lacks("kind")),
+        })
+    }
+}
+
+/// Why a stored event or record cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoredError {
+    /// No JSON.
+    #[error("the stored text is damaged")]
+    Text(#[from] DecodeError),
+    /// A part is missing.
+    #[error("the stored text has no usable {0}")]
+    Lacks(&'static str),
+}
+
+/// A record's stored form: its fields.
+pub(crate) fn record_to_json(record: &Record) -> String {
+    json::encode_value(&Value::Struct(record.fields.clone()))
+}
+
+/// Reads a record back.
+pub(crate) fn record_from_json(class: &str, reference: &str, text: &str) -> Result<Record, StoredError> {
+    match json::decode_value(text.as_bytes(), &Limits::default())? {
+        Value::Struct(fields) => Ok(Record::new(class, reference, fields)),
+        _ => Err(StoredError::Lacks("object")),
+    }
+}
+
+fn write_change(out: &mut Struct, change: &Change) {
+    out.insert("operation", change.operation.name());
+    out.insert("uuid", change.uuid().unwrap_or_default());
+    out.insert("origin", origin_word(change.origin));
+    out.insert("gap", change.gap);
+    out.insert("generation", change.generation);
+    match (&change.old, &change.new) {
+        (Some(old), Some(new)) => {
+            let changed = change.changed.iter().map(|name| Value::String(name.clone())).collect::<Vec<_>>();
+            let was = change.changed.iter().filter_map(|name| Some((name.clone(), old.get(name)?.clone())));
+            out.insert("changed", changed);
+            out.insert("was", was.collect::<Struct>());
+            out.insert("record", new.fields.clone());
+        }
+        (None, Some(record)) | (Some(record), None) => {
+            out.insert("record", record.fields.clone());
+        }
+        (None, None) => {}
+    }
+}
+
+fn read_change(class: &str, reference: &str, mut stored: Struct) -> Result<Change, StoredError> {
+    let operation = match &*take_text(&mut stored, "operation")? {
+        "added" => Operation::Added,
+        "modified" => Operation::Modified,
+        "deleted" => Operation::Deleted,
+        _ => return Err(StoredError::Lacks("operation")),
+    };
+    let record = Arc::new(Record::new(class, reference, take_struct(&mut stored, "record")?));
+    let mut changed = Vec::new();
+    let (old, new) = match operation {
+        Operation::Added => (None, Some(record)),
+        Operation::Deleted => (Some(record), None),
+        Operation::Modified => {
+            let names = stored.get("changed").and_then(Value::as_array).ok_or(StoredError::Lacks("changed"))?;
+            changed = names.iter().filter_map(Value::as_str).map(SmolStr::new).collect();
+            let was = Record::new(class, reference, take_struct(&mut stored, "was")?);
+            let mut old = Record::clone(&record);
+            for name in &changed {
+                match was.get(name) {
+                    Some(value) => _ = old.fields.insert(name.clone(), value.clone()),
+                    None => _ = old.fields.remove(name),
+                }
+            }
+            (Some(Arc::new(old)), Some(record))
+        }
+    };
+    Ok(Change {
+        class: class.into(),
+        reference: reference.into(),
+        operation,
+        old,
+        new,
+        changed,
+        generation: stored.get("generation").and_then(Value::as_int).unwrap_or_default(),
+        origin: read_origin(&stored),
+        gap: stored.get("gap").and_then(Value::as_bool).unwrap_or_default(),
+    })
+}
+
+fn write_task(out: &mut Struct, task: &TaskOutcome) {
+    out.insert("uuid", task.uuid.clone());
+    out.insert("name", task.name.clone());
+    out.insert("origin", origin_word(task.origin));
+    out.insert("gap", task.gap);
+    out.insert("other_config", task.other_config.clone());
+    match &task.ending {
+        Ending::Succeeded(value) => {
+            out.insert("ending", "succeeded");
+            out.insert("result", value.clone());
+        }
+        Ending::Failed(failure) => {
+            let words = std::iter::once(&failure.code).chain(&failure.parameters);
+            out.insert("ending", "failed");
+            out.insert("error", words.map(|word| Value::String(word.clone())).collect::<Vec<_>>());
+        }
+        Ending::Cancelled => _ = out.insert("ending", "cancelled"),
+        Ending::Lost => _ = out.insert("ending", "lost"),
+    }
+}
+
+fn read_task(reference: &str, mut stored: Struct) -> Result<TaskOutcome, StoredError> {
+    let ending = match &*take_text(&mut stored, "ending")? {
+        "succeeded" => Ending::Succeeded(stored.remove("result").ok_or(StoredError::Lacks("result"))?),
+        "failed" => {
+            let words = stored.get("error").and_then(Value::as_array).ok_or(StoredError::Lacks("error"))?;
+            let mut words = words.iter().filter_map(Value::as_str);
+            Ending::Failed(Failure::new(words.next().unwrap_or_default(), words))
+        }
+        "cancelled" => Ending::Cancelled,
+        "lost" => Ending::Lost,
+        _ => return Err(StoredError::Lacks("ending")),
+    };
+    Ok(TaskOutcome {
+        reference: reference.into(),
+        uuid: take_text(&mut stored, "uuid")?,
+        name: take_text(&mut stored, "name")?,
+        ending,
+        other_config: take_struct(&mut stored, "other_config")?,
+        origin: read_origin(&stored),
+        gap: stored.get("gap").and_then(Value::as_bool).unwrap_or_default(),
+    })
+}
+
+fn origin_word(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Live => "live",
+        Origin::Resync => "resync",
+    }
+}
+
+fn read_origin(stored: &Struct) -> Origin {
+    match stored.get("origin").and_then(Value::as_str) {
+        Some("live") => Origin::Live,
+        _ => Origin::Resync,
+    }
+}
+
+fn take_text(stored: &mut Struct, name: &'static str) -> Result<SmolStr, StoredError> {
+    match stored.remove(name) {
+        Some(Value::String(text)) => Ok(text),
+        _ => Err(StoredError::Lacks(name)),
+    }
+}
+
+fn take_struct(stored: &mut Struct, name: &'static str) -> Result<Struct, StoredError> {
+    match stored.remove(name) {
+        Some(Value::Struct(members)) => Ok(members),
+        _ => Err(StoredError::Lacks(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(fields: &[(&str, Value)]) -> Arc<Record> {
+        let fields = fields.iter().map(|(name, value)| (SmolStr::new(name), value.clone())).collect();
+        Arc::new(Record::new("VM", "OpaqueRef:1", fields))
+    }
+
+    fn survives(told: &Told) {
+        let text = told.to_json();
+        let read = Told::from_json(told.kind(), told.class(), told.reference(), &text);
+        assert_eq!(&read.unwrap(), told, "{text}");
+    }
+
+    #[test]
+    fn every_kind_of_event_reads_back_as_it_was() {
+        let old = record(&[("uuid", "u".into()), ("memory_target", Value::Int(5)), ("gone", "x".into())]);
+        let new = record(&[("uuid", "u".into()), ("memory_target", Value::Int(7)), ("new", "y".into())]);
+        let change = |operation, old: Option<&Arc<Record>>, new: Option<&Arc<Record>>, changed: &[&str]| {
+            Told::Stream(Event::Change(Change {
+                class: "VM".into(),
+                reference: "OpaqueRef:1".into(),
+                operation,
+                old: old.cloned(),
+                new: new.cloned(),
+                changed: changed.iter().map(|name| SmolStr::new(name)).collect(),
+                generation: 42,
+                origin: Origin::Live,
+                gap: true,
+            }))
+        };
+        survives(&change(Operation::Added, None, Some(&new), &[]));
+        survives(&change(Operation::Deleted, Some(&old), None, &[]));
+        survives(&change(Operation::Modified, Some(&old), Some(&new), &["memory_target", "new", "gone"]));
+        for ending in [
+            Ending::Succeeded("OpaqueRef:x".into()),
+            Ending::Failed(Failure::new("VM_BAD_POWER_STATE", ["a", "halted"])),
+            Ending::Cancelled,
+            Ending::Lost,
+        ] {
+            survives(&Told::Stream(Event::Task(TaskOutcome {
+                reference: "OpaqueRef:t".into(),
+                uuid: "t".into(),
+                name: "Async.VM.start".into(),
+                ending,
+                other_config: Struct::new(),
+                origin: Origin::Resync,
+                gap: false,
+            })));
+        }
+        survives(&Told::Stream(Event::Resync(Resync { first: true, objects: 700, differences: 3 })));
+        survives(&Told::Connection(Connection::Connected { endpoint: "https://h:443".into() }));
+        survives(&Told::Connection(Connection::Lost { why: "gone".into() }));
+        survives(&Told::Connection(Connection::Moved { endpoint: "https://i:443".into() }));
+    }
+
+    #[test]
+    fn damaged_text_is_an_error() {
+        for text in ["", "[]", "{}", "{\"operation\":\"added\"}", "{\"operation\":\"odd\",\"record\":{}}"] {
+            assert!(Told::from_json("change", "VM", "r", text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! From a pool's events to the journal: one task a pool.
+//!
+//! ```text
+//!   lease ─▶ request ─▶ answer ─▶ redact ─▶ step (pure) ─▶ append (durable) ─▶ world, tail, plugins
+//!     ▲                                                        │ full
+//!     └────────── back off ◀── lost                            └──▶ pause, the same step again
+//! ```
+//!
+//! Nothing is asked of the pool, shown to a plugin or put into the world before what came last is durable. It knows
+//! neither the router nor plugins.
+
+mod live_pool;
+mod redact;
+mod tail;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use journal::{Append, Journal, NewEvent, ObjectChange};
+use tokio::sync::watch;
+use xapi::events::{Batch, BatchError, Event, Input, Request, Stream, WorldChange};
+use xapi::model::World;
+use xapi::{Error, Lease, Value};
+
+pub(crate) use live_pool::{LivePool, PoolState};
+pub(crate) use redact::REDACTED;
+pub(crate) use tail::{Recent, Tail};
+
+use crate::event::{self, Connection, PoolEvent, StoredError, Told};
+
+/// How long xapi may hold back an answer when nothing happens: below the idle limits of firewalls.
+const POLL: Duration = Duration::from_secs(30);
+/// How long to wait before the same append is tried again while there is no room.
+const ROOM_RETRY: Duration = Duration::from_secs(1);
+/// The first and the longest pause after a poll that failed although the session may still be good.
+const POLL_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Follows one pool.
+pub(crate) struct Feed {
+    pool: LivePool,
+    journal: Journal,
+    tail: Arc<Tail>,
+    stream: Stream,
+    /// The session that the stream's token belongs to.
+    lease: Option<u64>,
+    /// The member that answered last, while it does.
+    endpoint: Option<String>,
+    /// The member that answered before that.
+    last_endpoint: Option<String>,
+    failures: u32,
+    stop: watch::Receiver<bool>,
+}
+
+/// Why a feed ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FeedError {
+    /// The journal can take nothing any more.
+    #[error("writing what happened in pool {pool} to the journal")]
+    Journal {
+        /// The pool.
+        pool: String,
+        /// Why.
+        #[source]
+        source: journal::Error,
+    },
+}
+
+/// Why the kept picture of a pool cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorldError {
+    /// It cannot be read.
+    #[error("reading the picture of pool {pool} from the journal")]
+    Journal {
+        /// The pool.
+        pool: String,
+        /// Why.
+        #[source]
+        source: journal::Error,
+    },
+    /// A record is damaged.
+    #[error("reading {class} {reference} of pool {pool} from the journal")]
+    Record {
+        /// The pool.
+        pool: String,
+        /// The class.
+        class: String,
+        /// The reference.
+        reference: String,
+        /// Why.
+        #[source]
+        source: StoredError,
+    },
+}
+
+/// The picture of a pool as it was when the daemon last ran, and whether there is one.
+pub(crate) async fn kept_world(journal: &Journal, pool: &str) -> Result<(World, bool), WorldError> {
+    let failed = |source| WorldError::Journal { pool: pool.to_owned(), source };
+    let known = journal.position(pool).await.map_err(failed)?.is_some();
+    let mut world = World::new();
+    for object in journal.objects(pool).await.map_err(failed)? {
+        let record = event::record_from_json(&object.class, &object.reference, &object.payload);
+        let record = record.map_err(|source| WorldError::Record {
+            pool: pool.to_owned(),
+            class: object.class.clone(),
+            reference: object.reference.clone(),
+            source,
+        })?;
+        world.insert(Arc::new(record));
+    }
+    Ok((world, known))
+}
+
+/// Why there is no answer to take in.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Call(#[from] Error),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+impl Feed {
+    /// A feed that goes on from a kept picture (`known`) or begins with the first one.
+    pub(crate) fn new(
+        pool: LivePool,
+        known: bool,
+        journal: Journal,
+        tail: Arc<Tail>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        let stream = Stream::new(Stream::all_classes(), known);
+        Feed { pool, journal, tail, stream, lease: None, endpoint: None, last_endpoint: None, failures: 0, stop }
+    }
+
+    /// Follows the pool until asked to stop.
+    pub(crate) async fn run(mut self) -> Result<(), FeedError> {
+        let mut stop = self.stop.clone();
+        loop {
+            // Only waiting is cut short by a stop; what has come in is always written.
+            let asked = tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                asked = self.ask() => asked,
+            };
+            match asked {
+                Ok((lease, answer)) => {
+                    self.opened(&lease).await?;
+                    if let Some((input, received)) = answer {
+                        self.failures = 0;
+                        self.take(input, received).await?;
+                    }
+                }
+                Err(error) => {
+                    let pause = self.failed(&error).await?;
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => return Ok(()),
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// A session, and with one that is not new the answer to what the stream wants to know. Dropping the future
+    /// loses nothing: a poll that is not answered is asked again with the same token.
+    async fn ask(&self) -> Result<(Lease, Option<(Input, Instant)>), AskError> {
+        let client = self.pool.client();
+        let lease = client.lease().await?;
+        if self.lease != Some(lease.number()) {
+            return Ok((lease, None));
+        }
+        let input = match self.stream.request() {
+            Request::Poll { token, at_once } => {
+                let classes: Vec<Value> =
+                    self.stream.classes().iter().map(|class| class.to_lowercase().as_str().into()).collect();
+                let wait = if at_once { Duration::ZERO } else { POLL };
+                let answer = client.poll(&lease, &classes, &token, wait).await?;
+                let mut batch = Batch::read(answer)?;
+                redact::redact(&mut batch);
+                Input::Batch(batch)
+            }
+            Request::List { class } => {
+                let answer = client.call(&format!("{class}.get_all"), &[]).await?;
+                let references = answer.as_array().unwrap_or_default().iter();
+                let references = references.filter_map(Value::as_str).map(Into::into).collect();
+                Input::Listing { class, references }
+            }
+        };
+        Ok((lease, Some((input, Instant::now()))))
+    }
+
+    /// Tells of a session when it is a new one, or the first answer after a silence.
+    async fn opened(&mut self, lease: &Lease) -> Result<(), FeedError> {
+        if self.lease != Some(lease.number()) {
+            self.lease = Some(lease.number());
+            self.stream = self.stream.after_new_session();
+        }
+        if self.endpoint.is_some() {
+            return Ok(());
+        }
+        let endpoint = self.pool.client().endpoint().to_string();
+        tracing::info!(pool = %self.pool.name(), %endpoint, "connected");
+        let mut told = vec![Told::Connection(Connection::Connected { endpoint: endpoint.clone() })];
+        if self.last_endpoint.as_ref().is_some_and(|last| *last != endpoint) {
+            told.push(Told::Connection(Connection::Moved { endpoint: endpoint.clone() }));
+        }
+        self.endpoint = Some(endpoint.clone());
+        self.last_endpoint = Some(endpoint);
+        self.append(told, Vec::new(), Instant::now()).await
+    }
+
+    /// Takes an answer in: events, world and position in one transaction, then the world and the plugins.
+    async fn take(&mut self, input: Input, received: Instant) -> Result<(), FeedError> {
+        let step = self.stream.step(&self.pool.read(), input);
+        let following = !self.stream.live() && step.next.live();
+        for event in &step.events {
+            if let Event::Resync(resync) = event {
+                tracing::info!(
+                    pool = %self.pool.name(),
+                    objects = resync.objects,
+                    differences = resync.differences,
+                    first = resync.first,
+                    "compared the whole pool"
+                );
+            }
+        }
+        let told: Vec<Told> = step.events.into_iter().map(Told::Stream).collect();
+        self.stream = step.next;
+        self.append(told, step.changes, received).await?;
+        if following || *self.pool.state().borrow() != PoolState::Following {
+            self.pool.set_state(PoolState::Following);
+        }
+        Ok(())
+    }
+
+    /// Notes a failure, tells it once, and says how long to wait.
+    async fn failed(&mut self, error: &AskError) -> Result<Duration, FeedError> {
+        if let AskError::Call(error) = error {
+            if error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE") {
+                tracing::info!(pool = %self.pool.name(), "the session has ended, logging in again");
+                return Ok(Duration::ZERO);
+            }
+            if error.is("EVENT_FROM_TOKEN_PARSE_FAILURE") {
+                self.stream = self.stream.after_new_session();
+            }
+        }
+        self.failures += 1;
+        let why = match error {
+            AskError::Call(error) => error.chain(),
+            AskError::Batch(error) => error.to_string(),
+        };
+        let due = self.pool.client().login_due().await;
+        let pause = if due.is_zero() {
+            let (first, longest) = POLL_RETRY;
+            first.saturating_mul(1 << self.failures.min(10)).min(longest).mul_f64(0.75 + rand::random::<f64>() / 2.0)
+        } else {
+            due
+        };
+        if !matches!(error, AskError::Call(Error::Waiting { .. })) {
+            tracing::warn!(pool = %self.pool.name(), error = why, again_in_s = pause.as_secs(), "no answer from the pool");
+            self.pool.set_state(PoolState::Lost(why.clone()));
+        }
+        if self.endpoint.take().is_some() {
+            self.append(vec![Told::Connection(Connection::Lost { why })], Vec::new(), Instant::now()).await?;
+        }
+        Ok(pause)
+    }
+
+    /// Makes durable, then visible. While there is no room the intake waits here, so nothing more is asked of the
+    /// pool; it goes on by itself.
+    async fn append(
+        &mut self,
+        told: Vec<Told>,
+        changes: Vec<WorldChange>,
+        received: Instant,
+    ) -> Result<(), FeedError> {
+        if told.is_empty() && changes.is_empty() {
+            return Ok(());
+        }
+        let at = Timestamp::now();
+        let append = Append {
+            pool: self.pool.name().to_string(),
+            position: self.stream.position().to_string(),
+            events: told.iter().map(|told| new_event(told, at)).collect(),
+            objects: changes.iter().map(object_change).collect(),
+        };
+        let mut paused = false;
+        let numbers = loop {
+            match self.journal.append(append.clone()).await {
+                Ok(numbers) => break numbers,
+                Err(error) if error.is_passing() => {
+                    if !paused {
+                        paused = true;
+                        let why = error.to_string();
+                        tracing::error!(
+                            pool = %self.pool.name(),
+                            error = why,
+                            "the intake waits until there is room; nothing is lost"
+                        );
+                        self.pool.set_state(PoolState::Paused(why));
+                    }
+                    if *self.stop.borrow() {
+                        // Not taken in: the kept picture still differs, so the next start tells it.
+                        return Ok(());
+                    }
+                    tokio::time::sleep(ROOM_RETRY).await;
+                }
+                Err(source) => {
+                    return Err(FeedError::Journal { pool: self.pool.name().to_string(), source });
+                }
+            }
+        };
+        if paused {
+            tracing::info!(pool = %self.pool.name(), "there is room again, the intake goes on");
+        }
+        self.pool.change(|world| {
+            for change in changes {
+                change.apply(world);
+            }
+        });
+        let pool = self.pool.name();
+        self.tail.push(numbers.zip(told).map(|(sequence, told)| {
+            let event = Arc::new(PoolEvent { sequence, pool: pool.clone(), at, told });
+            Recent { event, received: Some(received) }
+        }));
+        Ok(())
+    }
+}
+
+fn new_event(told: &Told, at: Timestamp) -> NewEvent {
+    NewEvent {
+        kind: told.kind().to_owned(),
+        class: told.class().to_owned(),
+        reference: told.reference().to_owned(),
+        at_micros: at.as_microsecond(),
+        payload: told.to_json(),
+    }
+}
+
+fn object_change(change: &WorldChange) -> ObjectChange {
+    match change {
+        WorldChange::Put(record) => ObjectChange::Put {
+            class: record.class.to_string(),
+            reference: record.reference.to_string(),
+            payload: event::record_to_json(record),
+        },
+        WorldChange::Remove { class, reference } => {
+            ObjectChange::Delete { class: class.to_string(), reference: reference.to_string() }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A plugin as the administrator installed it: its component, its grant, its settings, checked together.
+
+use std::sync::Arc;
+
+use plugin_host::{Grant, Host, Limits, Plugin, RawGrant, Subscription, Terms};
+
+use crate::config::{Digest, GrantFile, LimitSettings, Located, Place, Problem};
+
+/// A plugin that is ready for deliveries.
+pub(crate) struct Installed {
+    /// The name of its grant file, which is its name in the journal.
+    pub(crate) name: String,
+    /// The compiled component.
+    pub(crate) plugin: Plugin,
+    /// What it may do and use.
+    pub(crate) terms: Arc<Terms>,
+    /// Deliveries side by side.
+    pub(crate) concurrency: usize,
+}
+
+impl Installed {
+    /// Loads the component of a grant file and checks all that belongs together.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with its place in the grant file.
+    pub(crate) fn load(host: &Host, grant_file: &GrantFile) -> Result<Self, Vec<Problem>> {
+        let start = Place::nowhere(&grant_file.path);
+        let component = std::fs::read(&grant_file.component).map_err(|error| {
+            let what = format!("reading {}: {error}", grant_file.component.display());
+            vec![Problem::at(&start, "file", what)]
+        })?;
+        let digest = Digest::of(&component);
+        if let Some(pinned) = grant_file.digest
+            && pinned != digest
+        {
+            let what = format!("{} is not the component that was pinned", grant_file.component.display());
+            let instead = format!("if you trust what is there now, write digest = \"{digest}\"");
+            return Err(vec![Problem::at(&start, "digest", what).instead(instead)]);
+        }
+        let plugin = host.load(&component).map_err(|error| {
+            let what = format!("{}: {}", grant_file.component.display(), chain(&error));
+            vec![Problem::at(&start, "file", what)]
+        })?;
+        let mut problems = Vec::new();
+        let settings = settings(grant_file, &plugin, &start, &mut problems);
+        let grant = grant(grant_file, &start, &mut problems);
+        match (settings, grant) {
+            (Some(settings), Some(grant)) => Ok(Installed {
+                name: grant_file.name.clone(),
+                plugin,
+                terms: Arc::new(Terms {
+                    grant,
+                    settings,
+                    secrets: std::collections::BTreeMap::new(),
+                    limits: limits(&grant_file.limits),
+                }),
+                concurrency: grant_file.concurrency,
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    /// What it wants to hear.
+    pub(crate) fn subscriptions(&self) -> &[Subscription] {
+        &self.plugin.manifest().subscriptions
+    }
+}
+
+fn settings(
+    grant_file: &GrantFile,
+    plugin: &Plugin,
+    start: &Place,
+    problems: &mut Vec<Problem>,
+) -> Option<serde_json::Map<String, serde_json::Value>> {
+    let given = grant_file.settings.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect();
+    match plugin.manifest().settle(&given) {
+        Ok(settings) => Some(settings),
+        Err(wrong) => {
+            problems.extend(wrong.into_iter().map(|wrong| {
+                let written = grant_file.settings.iter().find(|(name, _)| *name == wrong.name);
+                let place = written.map_or(start, |(_, value)| &value.place);
+                Problem::at(place, format!("settings.{}", wrong.name), wrong.what)
+            }));
+            None
+        }
+    }
+}
+
+fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> Option<Grant> {
+    let texts = |texts: &[Located<String>]| texts.iter().map(|text| text.value.clone()).collect();
+    let raw = RawGrant {
+        file: grant_file.path.display().to_string(),
+        allow: grant_file
+            .allow
+            .iter()
+            .map(|rule| plugin_host::RawAllow {
+                call: texts(&rule.call),
+                on: rule.on.as_ref().map(|on| on.value.clone()),
+            })
+            .collect(),
+        read: grant_file
+            .read
+            .iter()
+            .map(|rule| plugin_host::RawRead { class: texts(&rule.class), fields: texts(&rule.fields) })
+            .collect(),
+    };
+    match Grant::compile(raw) {
+        Ok(grant) => Some(grant),
+        Err(wrong) => {
+            problems.extend(wrong.into_iter().map(|wrong| {
+                let place = place_of(grant_file, &wrong).unwrap_or(start);
+                Problem::at(place, format!("{}.{}", wrong.place.trim_matches(['[', ']']), wrong.key), wrong.what)
+            }));
+            None
+        }
+    }
+}
+
+/// Where in the grant file a rule's problem is.
+fn place_of<'g>(grant_file: &'g GrantFile, wrong: &plugin_host::GrantProblem) -> Option<&'g Place> {
+    let element = |list: &'g [Located<String>]| wrong.element.and_then(|index| list.get(index)).map(|text| &text.place);
+    if wrong.place == "[[allow]]" {
+        let rule = grant_file.allow.get(wrong.index)?;
+        let found = match wrong.key {
+            "call" => element(&rule.call),
+            "on" => rule.on.as_ref().map(|on| &on.place),
+            _ => None,
+        };
+        Some(found.unwrap_or(&rule.place))
+    } else {
+        let rule = grant_file.read.get(wrong.index)?;
+        let found = match wrong.key {
+            "class" => element(&rule.class),
+            "fields" => element(&rule.fields),
+            _ => None,
+        };
+        Some(found.unwrap_or(&rule.place))
+    }
+}
+
+fn limits(set: &LimitSettings) -> Limits {
+    let default = Limits::default();
+    let bytes = |set: Option<u64>, default| set.map_or(default, |set| usize::try_from(set).unwrap_or(usize::MAX));
+    Limits {
+        memory: bytes(set.memory, default.memory),
+        deadline: set.deadline.unwrap_or(default.deadline),
+        cpu: set.cpu.unwrap_or(default.cpu),
+        host_calls: set.host_calls.unwrap_or(default.host_calls),
+        pool_calls: set.calls.map_or(default.pool_calls, |set| u32::try_from(set).unwrap_or(u32::MAX)),
+        call_timeout: set.call_timeout.unwrap_or(default.call_timeout),
+        log: bytes(set.log, default.log),
+        state: bytes(set.state, default.state),
+        ..default
+    }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

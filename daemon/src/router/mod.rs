@@ -1,0 +1,12 @@
+//! From the journal to plugins: one worker a plugin. Knows neither XML nor the sandbox's insides; which event goes
+//! where and when is decided in pure code ([`queue`], [`retry`], [`translate`]).
+
+mod delivery;
+mod installed;
+mod queue;
+mod retry;
+mod translate;
+mod worker;
+
+pub(crate) use installed::{InstallError, Installed};
+pub(crate) use worker::{Worker, WorkerError};

@@ -1,0 +1,209 @@
+//! What one plugin is to be given, in which order, and how far it has come. Pure: no clock, no I/O, no plugin.
+//!
+//! Events of one object form a lane: one at a time, in the order of their numbers, a failing one holding back only
+//! its own lane. Lanes run side by side up to a bound. The cursor is the number below which everything is settled.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::Hash;
+
+/// The state of one plugin's deliveries. `K` names a lane.
+#[derive(Debug)]
+pub(crate) struct Queue<K> {
+    /// Everything up to here was offered.
+    offered: u64,
+    /// Offered and not settled.
+    open: BTreeMap<u64, Slot<K>>,
+    /// Waiting events by lane; a lane that is busy or resting is not in `ready`.
+    lanes: HashMap<K, VecDeque<u64>>,
+    ready: VecDeque<K>,
+    /// Lanes whose first event is to be tried again, by time and number.
+    resting: BTreeSet<(i64, u64)>,
+    running: usize,
+    bound: usize,
+}
+
+#[derive(Debug)]
+struct Slot<K> {
+    lane: K,
+    /// Attempts so far.
+    attempts: u32,
+}
+
+/// A delivery to begin now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// The event's number.
+    pub(crate) sequence: u64,
+    /// 1 for the first.
+    pub(crate) attempt: u32,
+}
+
+impl<K: Clone + Eq + Hash> Queue<K> {
+    /// A queue that goes on after `cursor`, running at most `bound` deliveries side by side.
+    pub(crate) fn new(cursor: u64, bound: usize) -> Self {
+        Queue {
+            offered: cursor,
+            open: BTreeMap::new(),
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            resting: BTreeSet::new(),
+            running: 0,
+            bound: bound.max(1),
+        }
+    }
+
+    /// The number of the last event that was offered.
+    pub(crate) fn offered(&self) -> u64 {
+        self.offered
+    }
+
+    /// How many offered events are not settled.
+    pub(crate) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Offers the next event. `lane` is none when no subscription wants it; `attempts` are those that an earlier
+    /// run of the daemon made, `not_before` (microseconds) is when the next of them is due.
+    pub(crate) fn offer(&mut self, sequence: u64, lane: Option<K>, attempts: u32, not_before: Option<i64>) {
+        debug_assert!(sequence > self.offered, "events are offered in order");
+        self.offered = sequence;
+        let Some(lane) = lane else { return };
+        self.open.insert(sequence, Slot { lane: lane.clone(), attempts });
+        let waiting = self.lanes.entry(lane.clone()).or_default();
+        let first = waiting.is_empty();
+        waiting.push_back(sequence);
+        if first {
+            match not_before {
+                Some(at) => _ = self.resting.insert((at, sequence)),
+                None => self.ready.push_back(lane),
+            }
+        }
+    }
+
+    /// Takes the next delivery, if one may begin at `now` (microseconds).
+    pub(crate) fn next(&mut self, now: i64) -> Option<Next> {
+        while let Some(&(at, sequence)) = self.resting.first()
+            && at <= now
+        {
+            self.resting.pop_first();
+            if let Some(slot) = self.open.get(&sequence) {
+                self.ready.push_back(slot.lane.clone());
+            }
+        }
+        if self.running >= self.bound {
+            return None;
+        }
+        let lane = self.ready.pop_front()?;
+        let sequence = *self.lanes.get(&lane)?.front()?;
+        let slot = self.open.get_mut(&sequence)?;
+        slot.attempts += 1;
+        self.running += 1;
+        Some(Next { sequence, attempt: slot.attempts })
+    }
+
+    /// When the next resting lane is due, in microseconds.
+    pub(crate) fn due(&self) -> Option<i64> {
+        self.resting.first().map(|(at, _)| *at)
+    }
+
+    /// A running delivery is over for good, done or given up. Returns the cursor.
+    pub(crate) fn settle(&mut self, sequence: u64) -> u64 {
+        if let Some(slot) = self.open.remove(&sequence) {
+            self.running -= 1;
+            if let Some(waiting) = self.lanes.get_mut(&slot.lane) {
+                waiting.pop_front();
+                if waiting.is_empty() {
+                    self.lanes.remove(&slot.lane);
+                } else {
+                    self.ready.push_back(slot.lane);
+                }
+            }
+        }
+        self.cursor()
+    }
+
+    /// A running delivery is to be tried again at `at` (microseconds); its lane rests until then.
+    pub(crate) fn retry(&mut self, sequence: u64, at: i64) {
+        self.running -= 1;
+        self.resting.insert((at, sequence));
+    }
+
+    /// Everything at or below this is settled.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.open.first_key_value().map_or(self.offered, |(first, _)| first - 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(queue: &mut Queue<&'static str>, now: i64) -> Vec<(u64, u32)> {
+        std::iter::from_fn(|| queue.next(now)).map(|next| (next.sequence, next.attempt)).collect()
+    }
+
+    #[test]
+    fn one_object_is_served_in_order_and_objects_side_by_side() {
+        let mut queue = Queue::new(0, 10);
+        for (sequence, lane) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
+            queue.offer(sequence, Some(lane), 0, None);
+        }
+        assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1), (4, 1)]);
+        assert_eq!(queue.settle(2), 0);
+        assert_eq!(begun(&mut queue, 0), []);
+        assert_eq!(queue.settle(1), 2);
+        assert_eq!(begun(&mut queue, 0), [(3, 1)]);
+        assert_eq!(queue.settle(4), 2);
+        assert_eq!(queue.settle(3), 4);
+    }
+
+    #[test]
+    fn the_bound_holds() {
+        let mut queue = Queue::new(0, 2);
+        for (sequence, lane) in [(1, "a"), (2, "b"), (3, "c")] {
+            queue.offer(sequence, Some(lane), 0, None);
+        }
+        assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1)]);
+        queue.settle(2);
+        assert_eq!(begun(&mut queue, 0), [(3, 1)]);
+    }
+
+    #[test]
+    fn a_failing_object_rests_alone_and_keeps_its_order() {
+        let mut queue = Queue::new(0, 4);
+        for (sequence, lane) in [(1, "bad"), (2, "good"), (3, "bad")] {
+            queue.offer(sequence, Some(lane), 0, None);
+        }
+        assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1)]);
+        queue.retry(1, 100);
+        queue.settle(2);
+        assert_eq!(begun(&mut queue, 99), []);
+        assert_eq!(queue.due(), Some(100));
+        assert_eq!(begun(&mut queue, 100), [(1, 2)]);
+        assert_eq!(queue.cursor(), 0);
+        queue.settle(1);
+        assert_eq!(begun(&mut queue, 100), [(3, 1)]);
+        assert_eq!(queue.cursor(), 2);
+    }
+
+    #[test]
+    fn events_that_nobody_wants_move_the_cursor() {
+        let mut queue = Queue::new(7, 4);
+        queue.offer(8, None, 0, None);
+        assert_eq!(queue.cursor(), 8);
+        queue.offer(9, Some("a"), 0, None);
+        queue.offer(10, None, 0, None);
+        assert_eq!(queue.cursor(), 8);
+        assert_eq!(begun(&mut queue, 0), [(9, 1)]);
+        assert_eq!(queue.settle(9), 10);
+    }
+
+    #[test]
+    fn attempts_of_an_earlier_run_are_counted_on() {
+        let mut queue = Queue::new(0, 4);
+        queue.offer(1, Some("a"), 2, None);
+        queue.offer(2, Some("b"), 1, Some(50));
+        assert_eq!(begun(&mut queue, 0), [(1, 3)]);
+        assert_eq!(begun(&mut queue, 50), [(2, 2)]);
+    }
+}

@@ -1,0 +1,215 @@
+//! The whole daemon as one thing that starts, runs and stops: journal, pools, plugins.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use journal::Journal;
+use plugin_host::Host;
+use secrecy::SecretString;
+use smol_str::SmolStr;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use xapi::codec::Limits;
+use xapi::{Client, Settings};
+
+use crate::config::{self, Config};
+use crate::feed::{self, Feed, LivePool, Tail};
+use crate::latency::{Latency, Percentiles};
+use crate::router::{Installed, Worker};
+use crate::story::Story;
+
+/// For a call to a pool as a whole; plugins may set a shorter one for theirs.
+const CALL_TIMEOUT: Duration = Duration::from_secs(330);
+/// How long ending the sessions may take at a stop, side by side.
+const LOGOUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A running daemon.
+pub(crate) struct Service {
+    journal: Journal,
+    pools: Vec<LivePool>,
+    plugins: Vec<String>,
+    story: Story,
+    latency: Arc<Latency>,
+    started: Instant,
+    stop: watch::Sender<bool>,
+    feeds: JoinSet<Result<()>>,
+    workers: JoinSet<Result<()>>,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Summary {
+    /// How long it ran.
+    pub(crate) ran: Duration,
+    /// What the journal holds.
+    pub(crate) counts: journal::Counts,
+    /// From the complete answer of a pool to the start of a plugin.
+    pub(crate) latency: Percentiles,
+    /// Deliveries that had to be cut off at the stop; they come again.
+    pub(crate) cut_off: usize,
+}
+
+impl Service {
+    /// Opens the journal, loads the plugins and begins to follow the pools. Plugins that cannot be loaded are left
+    /// out with an error in the log; they go on from their cursor when they are mended.
+    pub(crate) async fn start(config: &Config) -> Result<Self> {
+        let journal = Journal::open(&config.state, &journal::Options::default())
+            .with_context(|| format!("opening the journal in {}", config.state.display()))?;
+        let host = Host::new(&plugin_host::Options::default()).context("preparing the sandbox for plugins")?;
+        let (stop, stopped) = watch::channel(false);
+        let mut service = Service {
+            journal,
+            pools: Vec::new(),
+            plugins: Vec::new(),
+            story: Story::new(),
+            latency: Arc::new(Latency::new()),
+            started: Instant::now(),
+            stop,
+            feeds: JoinSet::new(),
+            workers: JoinSet::new(),
+        };
+        let tail = Arc::new(Tail::new(service.journal.last()));
+        let mut feeds = Vec::new();
+        for pool in &config.pools {
+            let (live, known) = service.prepare(pool).await?;
+            feeds.push(Feed::new(
+                live.clone(),
+                known,
+                service.journal.clone(),
+                Arc::clone(&tail),
+                stopped.clone(),
+            ));
+            service.pools.push(live);
+        }
+        for grant_file in config.grants.iter().filter(|grant_file| grant_file.enabled) {
+            let installed = match Installed::load(&host, grant_file) {
+                Ok(installed) => Arc::new(installed),
+                Err(problems) => {
+                    for problem in problems {
+                        tracing::error!(plugin = grant_file.name, "the plugin is left out: {problem}");
+                    }
+                    continue;
+                }
+            };
+            let pools = service.pools.iter().filter(|pool| {
+                grant_file.pools.iter().any(|pattern| pattern.value.matches(pool.name()))
+            });
+            let pools: HashMap<SmolStr, LivePool> =
+                pools.map(|pool| (pool.name().clone(), pool.clone())).collect();
+            let worker = Worker::new(
+                Arc::clone(&installed),
+                pools,
+                service.journal.clone(),
+                Arc::clone(&tail),
+                service.story.clone(),
+                Arc::clone(&service.latency),
+                stopped.clone(),
+            )
+            .await?;
+            let manifest = installed.plugin.manifest();
+            tracing::info!(plugin = installed.name, version = manifest.version, "plugin loaded");
+            service.plugins.push(installed.name.clone());
+            service.workers.spawn(async move { Ok(worker.run().await?) });
+        }
+        // Only now: a plugin that is new begins after the last event, before the first fresh one.
+        for feed in feeds {
+            service.feeds.spawn(async move { Ok(feed.run().await?) });
+        }
+        Ok(service)
+    }
+
+    async fn prepare(&self, pool: &config::Pool) -> Result<(LivePool, bool)> {
+        let (world, known) = feed::kept_world(&self.journal, &pool.name).await?;
+        let client = client(pool)?;
+        Ok((LivePool::new(pool.name.as_str().into(), client, world), known))
+    }
+
+    /// The pools, in the order of the config.
+    pub(crate) fn pools(&self) -> &[LivePool] {
+        &self.pools
+    }
+
+    /// The names of the plugins that run.
+    pub(crate) fn plugins(&self) -> &[String] {
+        &self.plugins
+    }
+
+    /// What it does, as it happens.
+    pub(crate) fn story(&self) -> &Story {
+        &self.story
+    }
+
+    /// The journal.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Waits until a part fails for good; then the process should end and be started anew.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        loop {
+            let ended = tokio::select! {
+                Some(ended) = self.feeds.join_next() => ended,
+                Some(ended) = self.workers.join_next() => ended,
+                else => std::future::pending().await,
+            };
+            match ended {
+                Ok(Err(error)) => return error,
+                Err(error) => return anyhow::Error::new(error).context("a part of the daemon ended by a panic"),
+                Ok(Ok(())) => {}
+            }
+        }
+    }
+
+    /// Stops: no more events are taken in, running deliveries may end within `drain`, sessions are closed.
+    pub(crate) async fn stop(mut self, drain: Duration) -> Result<Summary> {
+        self.stop.send_replace(true);
+        let pending = self.workers.len();
+        let drained = tokio::time::timeout(drain, async {
+            while self.feeds.join_next().await.is_some() {}
+            let mut ended = 0;
+            while self.workers.join_next().await.is_some() {
+                ended += 1;
+            }
+            ended
+        })
+        .await;
+        let cut_off = match drained {
+            Ok(_) => 0,
+            Err(_) => pending.min(self.workers.len().max(1)),
+        };
+        self.workers.shutdown().await;
+        self.feeds.shutdown().await;
+        let logouts: JoinSet<()> = self.pools.iter().cloned().map(|pool| async move { pool.client().logout().await }).collect();
+        // Whoever does not answer collects the session by itself.
+        _ = tokio::time::timeout(LOGOUT_TIMEOUT, logouts.join_all()).await;
+        let counts = self.journal.counts().await.context("counting what the journal holds")?;
+        self.journal.close().await.context("closing the journal")?;
+        Ok(Summary { ran: self.started.elapsed(), counts, latency: self.latency.percentiles(), cut_off })
+    }
+}
+
+/// The client of a configured pool; nothing is connected yet.
+pub(crate) fn client(pool: &config::Pool) -> Result<Client> {
+    Client::new(Settings {
+        endpoint: pool.endpoint.clone(),
+        members: pool.members.iter().map(|member| pool.endpoint.at(member)).collect(),
+        user: pool.user.clone(),
+        password: Arc::new(PoolPassword(pool.password.clone())),
+        originator: format!("xapiary/{}", pool.name),
+        user_agent: concat!("xapiary/", env!("CARGO_PKG_VERSION")).to_owned(),
+        call_timeout: CALL_TIMEOUT,
+        limits: Limits::default(),
+    })
+    .with_context(|| format!("preparing pool {}", pool.name))
+}
+
+/// The password of a pool, read from where the config says at every login.
+#[derive(Debug)]
+struct PoolPassword(config::Password);
+
+impl xapi::Password for PoolPassword {
+    fn read(&self) -> Result<SecretString, Box<dyn std::error::Error + Send + Sync>> {
+        self.0.read().map_err(Into::into)
+    }
+}
