@@ -85,7 +85,8 @@ impl Condition {
             let what = first.map_or_else(|| errors.to_string(), |error| error.msg.clone());
             wrong(usize::try_from(line).unwrap_or(1), usize::try_from(column).unwrap_or(1), what)
         })?;
-        let mut reading = Reading { scope, bound: Vec::new(), fields: BTreeSet::new(), whole: false, fault: None };
+        let mut reading =
+            Reading { scope, bound: Vec::new(), fields: BTreeSet::new(), whole: false, fault: None };
         reading.expression(program.expression(), 0);
         let place = |id: u64| {
             let at = program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize);
@@ -288,15 +289,17 @@ pub(crate) fn to_cel(kind: Option<&Type>, value: &Value, reference: &dyn Fn(&str
         }
         (kind, Value::Struct(members)) => {
             let record = if let Some(Type::Record(class)) = kind { schema::class(class) } else { None };
-            let (keys, values) =
-                if let Some(Type::Map(keys, values)) = kind { (Some(*keys), Some(*values)) } else { (None, None) };
+            let (keys, values) = if let Some(Type::Map(keys, values)) = kind {
+                (Some(*keys), Some(*values))
+            } else {
+                (None, None)
+            };
             let map = members
                 .iter()
                 .map(|(name, value)| {
-                    let key =
-                        if let Some(Type::Ref(_)) = keys { reference(name) } else { name.to_string() };
-                    let inner =
-                        values.or_else(|| record.and_then(|class| class.field(name)).map(|field| &field.kind));
+                    let key = if let Some(Type::Ref(_)) = keys { reference(name) } else { name.to_string() };
+                    let inner = values
+                        .or_else(|| record.and_then(|class| class.field(name)).map(|field| &field.kind));
                     (Key::String(Arc::new(key)), to_cel(inner, value, reference))
                 })
                 .collect();

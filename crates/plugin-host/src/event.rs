@@ -4,10 +4,8 @@
 use std::sync::Arc;
 
 use smol_str::SmolStr;
-use xapi::Value;
 use xapi::model::Record;
-
-use crate::pool::Failure;
+use xapi::{Failure, Value};
 
 /// One event for one plugin.
 #[derive(Debug, Clone)]

@@ -5,23 +5,46 @@
 //! knows XAPI's values and model; it knows neither transport nor journal nor router, which it reaches through the
 //! traits in [`pool`].
 
+mod calls;
 mod condition;
+mod contract;
+mod convert;
+mod deliver;
+mod delivery;
+mod engine;
 pub mod event;
+mod events;
+mod fault;
 pub mod grant;
+mod handles;
+mod inspect;
 mod limits;
+mod load;
+mod log;
+mod log_book;
 pub mod manifest;
+mod meter;
 mod nearest;
+mod objects;
 pub mod pool;
 pub mod report;
+mod sandbox;
+mod settings;
 mod stop;
+mod store;
 pub mod subscription;
 mod time;
 mod version;
+mod wasi;
 
 pub use condition::ConditionError;
+pub use delivery::{Delivery, Terms};
+pub use engine::{Host, HostError, Options};
 pub use event::Event;
 pub use grant::{Decision, Denial, Grant, GrantProblem, RawGrant};
+pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
+pub use load::{LoadError, Plugin};
 pub use manifest::{Manifest, ManifestError};
 pub use report::{Outcome, Report};
 pub use stop::Stop;

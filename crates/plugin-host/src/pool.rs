@@ -7,30 +7,13 @@ use std::sync::RwLock;
 use std::time::Duration;
 
 use smol_str::SmolStr;
-use xapi::Value;
 use xapi::model::World;
+use xapi::{Failure, Value};
 
 use crate::report::LogLine;
 
 /// A boxed future, so that the traits here are object safe.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// XAPI's own error: a code and its parameters.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{code}{}", if .parameters.is_empty() { String::new() } else { format!(" [{}]", .parameters.join(", ")) })]
-pub struct Failure {
-    /// Such as `VM_BAD_POWER_STATE`.
-    pub code: SmolStr,
-    /// Its parameters. Their number is no contract.
-    pub parameters: Vec<SmolStr>,
-}
-
-impl Failure {
-    /// A failure from its parts.
-    pub fn new<P: Into<SmolStr>>(code: &str, parameters: impl IntoIterator<Item = P>) -> Self {
-        Failure { code: code.into(), parameters: parameters.into_iter().map(Into::into).collect() }
-    }
-}
 
 /// Why a call to the pool gave no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,11 +56,18 @@ pub trait Pool: Send + Sync {
     fn call<'a>(&'a self, method: &'a str, arguments: Vec<Value>) -> BoxFuture<'a, Result<Value, CallError>>;
 
     /// Starts a method as a task (`method` without `Async.`) and gives the task's raw reference.
-    fn start<'a>(&'a self, method: &'a str, arguments: Vec<Value>) -> BoxFuture<'a, Result<SmolStr, CallError>>;
+    fn start<'a>(
+        &'a self,
+        method: &'a str,
+        arguments: Vec<Value>,
+    ) -> BoxFuture<'a, Result<SmolStr, CallError>>;
 
     /// Waits for a task to end, at most so long, and says how far it is then.
-    fn wait_task<'a>(&'a self, task: &'a str, at_most: Duration)
-    -> BoxFuture<'a, Result<TaskState, CallError>>;
+    fn wait_task<'a>(
+        &'a self,
+        task: &'a str,
+        at_most: Duration,
+    ) -> BoxFuture<'a, Result<TaskState, CallError>>;
 
     /// Asks for a task to be cancelled. That it ends is seen by waiting.
     fn cancel_task<'a>(&'a self, task: &'a str) -> BoxFuture<'a, Result<(), CallError>>;
@@ -89,7 +79,7 @@ pub struct Intent {
     /// Which effect of this delivery, from 0. The same delivery run again counts the same way.
     pub index: u32,
     /// `VM.start`.
-    pub method: &'static str,
+    pub method: String,
     /// Raw XAPI arguments without the session; secret ones are replaced by a word.
     pub arguments: Vec<Value>,
     /// Whether it is started as a task.

@@ -108,7 +108,10 @@ pub(crate) fn classify(error: &wasmtime::Error, started: bool, log: &[LogLine]) 
 
 /// Whether the innermost frames repeat: a function that reaches itself again within the frames that are kept.
 fn recursive(stack: &[String]) -> bool {
-    stack.iter().enumerate().any(|(index, frame)| stack.iter().skip(index + 1).filter(|other| *other == frame).count() >= 2)
+    stack
+        .iter()
+        .enumerate()
+        .any(|(index, frame)| stack.iter().skip(index + 1).filter(|other| *other == frame).count() >= 2)
 }
 
 fn frames(error: &wasmtime::Error) -> Vec<String> {
@@ -126,7 +129,9 @@ fn frames(error: &wasmtime::Error) -> Vec<String> {
 fn wasmtime_demangle(name: &str) -> String {
     // Names of Rust functions end in a hash that says nothing to an author.
     match name.rsplit_once("::h") {
-        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => path.to_owned(),
+        Some((path, hash)) if hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            path.to_owned()
+        }
         _ => name.to_owned(),
     }
 }
@@ -136,14 +141,25 @@ fn panic_message(log: &[LogLine]) -> Option<String> {
     let spoken: Vec<&str> =
         log.iter().filter(|line| line.source == Source::Stderr).map(|line| line.message.as_str()).collect();
     if let Some(at) = spoken.iter().rposition(|line| line.contains("panicked at ")) {
-        let place = spoken[at].split_once("panicked at ").map_or("", |(_, place)| place.trim_end_matches(':'));
+        let place =
+            spoken[at].split_once("panicked at ").map_or("", |(_, place)| place.trim_end_matches(':'));
         let words: Vec<&str> =
             spoken[at + 1..].iter().take_while(|line| !line.starts_with("note: ")).copied().collect();
-        return Some(if words.is_empty() { place.to_owned() } else { format!("{} (at {place})", words.join(" ")) });
+        return Some(if words.is_empty() {
+            place.to_owned()
+        } else {
+            format!("{} (at {place})", words.join(" "))
+        });
     }
-    log.iter()
-        .rfind(|line| line.source == Source::Plugin && line.level == Level::Error && line.message.contains("panic"))
-        .map(|line| line.message.clone())
+    // The SDK's hook tells the message through the log, and the place as a field.
+    let line = log.iter().rfind(|line| {
+        line.source == Source::Plugin && line.level == Level::Error && line.message.contains("panicked")
+    })?;
+    let message = line.message.split_once("panicked: ").map_or(line.message.as_str(), |(_, message)| message);
+    Some(match line.fields.iter().find(|(name, _)| name == "place") {
+        Some((_, place)) if !place.is_empty() => format!("{message} (at {place})"),
+        _ => message.to_owned(),
+    })
 }
 
 /// The error and its causes in one line.
@@ -180,8 +196,10 @@ mod tests {
 
     #[test]
     fn a_panic_told_in_the_log_is_found() {
-        let log = [line(Source::Plugin, "panicked at src/lib.rs:7:5: no"), line(Source::Host, "something else")];
-        assert_eq!(panic_message(&log).unwrap(), "panicked at src/lib.rs:7:5: no");
+        let mut told = line(Source::Plugin, "the plugin panicked: no such VM");
+        told.fields.push(("place".into(), "src/lib.rs:7:5".into()));
+        let log = [told, line(Source::Host, "something else")];
+        assert_eq!(panic_message(&log).unwrap(), "no such VM (at src/lib.rs:7:5)");
         assert_eq!(panic_message(&[line(Source::Plugin, "all is well")]), None);
     }
 

@@ -139,7 +139,10 @@ mod tests {
         let connection = Subject::Connection(Connection::Connected);
         let of = |interest| Subscription { name: "s".into(), interest };
         assert!(of(Interest::Tasks).wants(&task, false) && !of(Interest::Tasks).wants(&connection, false));
-        assert!(of(Interest::Connection).wants(&connection, false) && !of(Interest::Connection).wants(&task, false));
+        assert!(
+            of(Interest::Connection).wants(&connection, false)
+                && !of(Interest::Connection).wants(&task, false)
+        );
         assert!(!objects(&[Operation::Added], &[], true).wants(&task, true));
     }
 }

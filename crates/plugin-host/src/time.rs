@@ -3,10 +3,8 @@
 /// A date as XAPI writes it, as RFC 3339 in UTC. What is no date stays as it came.
 pub(crate) fn to_rfc3339(text: &str) -> String {
     let bytes = text.as_bytes();
-    let compact = bytes.len() >= 17
-        && bytes[..8].iter().all(u8::is_ascii_digit)
-        && bytes[8] == b'T'
-        && text.is_ascii();
+    let compact =
+        bytes.len() >= 17 && bytes[..8].iter().all(u8::is_ascii_digit) && bytes[8] == b'T' && text.is_ascii();
     if !compact {
         return text.to_owned();
     }

@@ -14,7 +14,9 @@ pub(crate) struct Version {
 impl Version {
     pub(crate) fn parse(text: &str) -> Option<Version> {
         let mut parts = text.split('.').map(|part| {
-            (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit())).then(|| part.parse::<u32>().ok()).flatten()
+            (!part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
+                .then(|| part.parse::<u32>().ok())
+                .flatten()
         });
         let version = Version { major: parts.next()??, minor: parts.next()??, patch: parts.next()?? };
         parts.next().is_none().then_some(version)
@@ -43,7 +45,9 @@ mod tests {
     #[test]
     fn a_track_runs_together() {
         let host = Version::parse(CONTRACT).unwrap();
-        for (plugin, runs) in [("0.1.0", true), ("0.1.7", true), ("0.2.0", false), ("1.0.0", false), ("0.0.9", false)] {
+        for (plugin, runs) in
+            [("0.1.0", true), ("0.1.7", true), ("0.2.0", false), ("1.0.0", false), ("0.0.9", false)]
+        {
             assert_eq!(Version::parse(plugin).unwrap().runs_on(host), runs, "{plugin}");
         }
     }

@@ -13,14 +13,24 @@ pub(super) fn no_rule(file: &str, method: &str) -> String {
 }
 
 pub(super) fn needs_its_name(file: &str, method: &str) -> String {
-    format!("{method} is dangerous and no pattern allows it; to allow it all the same, add to {file}:\n{}", allow(method, None))
+    format!(
+        "{method} is dangerous and no pattern allows it; to allow it all the same, add to {file}:\n{}",
+        allow(method, None)
+    )
 }
 
 pub(super) fn unknown_object(method: &str, class: &str) -> String {
-    format!("{method} was called on an object of class {class} that the daemon does not know, so no rule can be checked")
+    format!(
+        "{method} was called on an object of class {class} that the daemon does not know, so no rule can be checked"
+    )
 }
 
-pub(super) fn other_objects(file: &str, method: &str, target: &Target<'_>, misses: &[(usize, String)]) -> String {
+pub(super) fn other_objects(
+    file: &str,
+    method: &str,
+    target: &Target<'_>,
+    misses: &[(usize, String)],
+) -> String {
     let mut text = String::new();
     for (index, why) in misses {
         let _ = write!(text, "[[allow]] {} of {file} does not cover this object: {why}; ", index + 1);
@@ -35,7 +45,10 @@ pub(super) fn other_objects(file: &str, method: &str, target: &Target<'_>, misse
 }
 
 pub(super) fn read(file: &str, class: &str, field: Option<&str>) -> String {
-    format!("to show it, add to {file}:\n[[read]]\nclass = [\"{class}\"]\nfields = [\"{}\"]\n", field.unwrap_or("*"))
+    format!(
+        "to show it, add to {file}:\n[[read]]\nclass = [\"{class}\"]\nfields = [\"{}\"]\n",
+        field.unwrap_or("*")
+    )
 }
 
 pub(super) fn missing(grant: &Grant, manifest: &Manifest) -> Option<String> {

@@ -46,9 +46,8 @@ pub const DANGEROUS: &[&str] = &[
     "event.*",
 ];
 
-static PATTERNS: LazyLock<Vec<super::Pattern>> = LazyLock::new(|| {
-    DANGEROUS.iter().filter_map(|pattern| super::Pattern::parse(pattern).ok()).collect()
-});
+static PATTERNS: LazyLock<Vec<super::Pattern>> =
+    LazyLock::new(|| DANGEROUS.iter().filter_map(|pattern| super::Pattern::parse(pattern).ok()).collect());
 
 /// Whether a method (`CLASS.METHOD`) must be named letter by letter.
 #[must_use]

@@ -284,7 +284,9 @@ impl Allow {
         let Some(on) = &self.on else { return Ok(()) };
         let record: &Record = match target {
             Target::Known(record) => record,
-            Target::Null => return Err(format!("`{}` needs an object, and the call names none", on.source())),
+            Target::Null => {
+                return Err(format!("`{}` needs an object, and the call names none", on.source()));
+            }
             Target::None | Target::Unknown { .. } => {
                 return Err(format!("`{}` needs an object, and the method has none", on.source()));
             }

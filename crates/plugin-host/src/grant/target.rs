@@ -25,7 +25,8 @@ pub enum Target<'w> {
 /// A method's parameters without the session.
 pub fn parameters(method: &Method) -> impl Iterator<Item = &'static Parameter> + use<> {
     let all = method.parameters;
-    let session = all.first().is_some_and(|first| first.name == "session_id" && first.kind == Type::Ref("session"));
+    let session =
+        all.first().is_some_and(|first| first.name == "session_id" && first.kind == Type::Ref("session"));
     all.iter().skip(usize::from(session))
 }
 

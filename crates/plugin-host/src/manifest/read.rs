@@ -14,8 +14,7 @@ use crate::nearest::hint;
 use crate::subscription::{Interest, ObjectInterest, Subscription};
 use crate::version::Version;
 
-const KEYS: &[&str] =
-    &["name", "version", "contract", "description", "subscribe", "request", "settings"];
+const KEYS: &[&str] = &["name", "version", "contract", "description", "subscribe", "request", "settings"];
 
 pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
     let mut reader = Reader::new(text);
@@ -31,7 +30,8 @@ pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
     if let Some(name) = &name
         && !is_name(name)
     {
-        reader.problem(0, format!("`name` is `{name}`: use lower-case letters, digits and dashes, at most 64"));
+        reader
+            .problem(0, format!("`name` is `{name}`: use lower-case letters, digits and dashes, at most 64"));
     }
     let version = reader.required_text(&table, "version", "the manifest", 0);
     let contract = reader.required_text(&table, "contract", "the manifest", 0);
@@ -69,7 +69,10 @@ fn subscriptions(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Subscripti
     let mut subscriptions = Vec::new();
     let tables = reader.tables(table, "subscribe");
     if tables.is_empty() && reader.problems.is_empty() {
-        reader.problem(0, "the manifest subscribes to nothing: the plugin would never run; add `[[subscribe]]`");
+        reader.problem(
+            0,
+            "the manifest subscribes to nothing: the plugin would never run; add `[[subscribe]]`",
+        );
     }
     for (at, inner) in tables {
         if let Some(subscription) = subscription(reader, at, inner) {
@@ -83,11 +86,7 @@ fn subscriptions(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Subscripti
 }
 
 fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Option<Subscription> {
-    reader.only(
-        table,
-        "[[subscribe]]",
-        &["name", "class", "task", "connection", "on", "fields", "initial"],
-    );
+    reader.only(table, "[[subscribe]]", &["name", "class", "task", "connection", "on", "fields", "initial"]);
     let name = reader.required_text(table, "name", "[[subscribe]]", at);
     let class = reader.text(table, "class");
     let task = reader.flag(table, "task").unwrap_or(false);
@@ -206,7 +205,8 @@ fn settings(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Setting> {
         let Some(kind) = SettingKind::ALL.into_iter().find(|kind| kind.word() == word) else {
             let words = SettingKind::ALL.map(SettingKind::word);
             let hint = hint(&word, words);
-            reader.problem(at, format!("`type` of {place} is one of {}, not `{word}`{hint}", words.join(", ")));
+            reader
+                .problem(at, format!("`type` of {place} is one of {}, not `{word}`{hint}", words.join(", ")));
             continue;
         };
         let default = table.get("default").map(|value| (value.span().start, to_json(value.get_ref()), value));
@@ -228,7 +228,9 @@ fn to_json(value: &DeValue<'_>) -> Option<serde_json::Value> {
         DeValue::Integer(number) => {
             i64::from_str_radix(&number.as_str().replace('_', ""), number.radix()).ok()?.into()
         }
-        DeValue::Float(number) => number.as_str().replace('_', "").parse::<f64>().ok().filter(|n| n.is_finite())?.into(),
+        DeValue::Float(number) => {
+            number.as_str().replace('_', "").parse::<f64>().ok().filter(|n| n.is_finite())?.into()
+        }
         DeValue::Boolean(truth) => (*truth).into(),
         DeValue::Array(list) => {
             list.iter().map(|element| to_json(element.get_ref())).collect::<Option<Vec<_>>>()?.into()

@@ -86,7 +86,10 @@ pub(super) fn settle(
         let what = if known.is_empty() {
             "the plugin knows no settings".to_owned()
         } else {
-            format!("the plugin does not know it{}", hint(name, known.iter().map(|setting| setting.name.as_str())))
+            format!(
+                "the plugin does not know it{}",
+                hint(name, known.iter().map(|setting| setting.name.as_str()))
+            )
         };
         problems.push(SettingProblem { name: name.clone(), what });
     }

@@ -1,12 +1,9 @@
 //! Reads tables of a TOML text key by key, remembers where each stood, and collects problems instead of stopping.
 
-use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::ManifestProblem;
 use crate::nearest::hint;
-
-pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
 pub(super) struct Reader<'t> {
     text: &'t str,
@@ -30,7 +27,7 @@ impl<'t> Reader<'t> {
             .iter()
             .map(|(key, _)| key)
             .filter(|key| !known.contains(&key.get_ref().as_ref()))
-            .map(|key: &Spanned<DeString<'_>>| (key.span().start, key.get_ref().to_string()))
+            .map(|key: &toml::Spanned<DeString<'_>>| (key.span().start, key.get_ref().to_string()))
             .collect();
         for (at, key) in strangers {
             let hint = hint(&key, known.iter().copied());
@@ -50,7 +47,13 @@ impl<'t> Reader<'t> {
     }
 
     /// A string that must be there; `at` is where the table stands.
-    pub(super) fn required_text(&mut self, table: &DeTable<'_>, key: &str, place: &str, at: usize) -> Option<String> {
+    pub(super) fn required_text(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        place: &str,
+        at: usize,
+    ) -> Option<String> {
         if table.get(key).is_none() {
             self.problem(at, format!("{place} has no `{key}`"));
         }
@@ -99,7 +102,11 @@ impl<'t> Reader<'t> {
     }
 
     /// The tables of `[[key]]`, with the place of each.
-    pub(super) fn tables<'v, 'd>(&mut self, table: &'v DeTable<'d>, key: &str) -> Vec<(usize, &'v DeTable<'d>)> {
+    pub(super) fn tables<'v, 'd>(
+        &mut self,
+        table: &'v DeTable<'d>,
+        key: &str,
+    ) -> Vec<(usize, &'v DeTable<'d>)> {
         let Some(value) = table.get(key) else { return Vec::new() };
         let Some(list) = value.get_ref().as_array() else {
             self.problem(value.span().start, format!("`{key}` is no list of tables: write `[[{key}]]`"));

@@ -1,0 +1,74 @@
+//! Errors as a plugin sees them, one constructor a fault.
+
+use xapi::Failure;
+
+use crate::contract::xapiary::plugin::types::{Error, Fault};
+use crate::handles::{HandleFault, Handles};
+use crate::pool::CallError;
+
+fn error(
+    fault: Fault,
+    code: &str,
+    params: impl IntoIterator<Item = String>,
+    advice: impl Into<String>,
+) -> Error {
+    Error { fault, code: code.to_owned(), params: params.into_iter().collect(), advice: advice.into() }
+}
+
+/// The grant does not allow it.
+pub(crate) fn denied(what: &str, reason: &str, advice: impl Into<String>) -> Error {
+    error(Fault::Denied, "DENIED", [what.to_owned(), reason.to_owned()], advice)
+}
+
+/// A limit is used up.
+pub(crate) fn limit(what: &str, advice: impl Into<String>) -> Error {
+    error(Fault::Limit, "LIMIT", [what.to_owned()], advice)
+}
+
+/// The arguments make no sense.
+pub(crate) fn invalid(code: &str, what: &str, advice: impl Into<String>) -> Error {
+    error(Fault::Invalid, code, [what.to_owned()], advice)
+}
+
+/// A reference that the plugin was not given.
+pub(crate) fn bad_reference(handle: &str, fault: HandleFault) -> Error {
+    // What was passed may be XAPI's own reference; only a handle of ours is worth repeating.
+    let shown = if handle.starts_with("ref:") { handle } else { "" };
+    invalid("UNKNOWN_REFERENCE", shown, fault.advice())
+}
+
+/// The daemon's own store or ledger failed; nothing was done.
+pub(crate) fn unavailable(what: &str) -> Error {
+    error(Fault::Transport, "UNAVAILABLE", [what.to_owned()], "the delivery can be tried again")
+}
+
+/// It may or may not have been done.
+pub(crate) fn in_doubt(what: &str) -> Error {
+    error(Fault::InDoubt, "IN_DOUBT", [what.to_owned()], "look at the object before acting again")
+}
+
+/// XAPI's own error; references in it become handles.
+pub(crate) fn xapi(failure: &Failure, handles: &mut Handles) -> Error {
+    let params = failure.parameters.iter().map(|parameter| {
+        if parameter.starts_with("OpaqueRef:") && parameter != xapi::NULL_REF {
+            handles.issue("", parameter)
+        } else {
+            parameter.to_string()
+        }
+    });
+    error(Fault::Xapi, &failure.code, params, "")
+}
+
+/// Whatever kept a call from giving a result.
+pub(crate) fn call(why: &CallError, handles: &mut Handles) -> Error {
+    match why {
+        CallError::Xapi(failure) => xapi(failure, handles),
+        CallError::Transport(text) => error(
+            Fault::Transport,
+            "UNREACHABLE",
+            [text.clone()],
+            "nothing was done; the delivery can be tried again",
+        ),
+        CallError::InDoubt(text) => in_doubt(text),
+    }
+}
