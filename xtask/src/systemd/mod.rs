@@ -28,9 +28,9 @@ pub(crate) fn run() -> Result<Counts> {
         println!("    skipped: {why}");
         return Ok(Counts { skipped: 1, ..Counts::default() });
     }
+    let root = root::ready()?;
     let component = step::step("building the plugin vm-keepalive", || build::plugin("vm-keepalive"))?;
     let daemon = step::step("building the daemon", build::daemon)?;
-    let root = root::ready()?;
     let results = tempfile::Builder::new()
         .prefix("xapiary-systemd-")
         .tempdir()
@@ -99,5 +99,26 @@ fn show_logs(results: &Path) {
             Ok(text) => println!("---- {name} ----\n{text}"),
             Err(error) => println!("---- {name}: {error} ----"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_counts_only_when_it_came_to_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = folder.path().join("report");
+        for (text, expected) in [
+            ("ok a\nnot ok b: because\nok c\nend\n", Some(Counts { passed: 2, failed: 1, skipped: 0 })),
+            ("ok a\nok c\n", None),
+            ("end\n", None),
+            ("", None),
+        ] {
+            std::fs::write(&report, text).unwrap();
+            assert_eq!(findings(&report).ok(), expected, "{text}");
+        }
+        assert!(findings(&folder.path().join("absent")).is_err());
     }
 }

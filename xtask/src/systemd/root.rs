@@ -15,6 +15,9 @@ const EDITION: u32 = 1;
 /// systemd itself, what it needs as PID 1, and a program that reads the daemon's journal.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,sqlite3";
 
+/// How the name of a root begins that is not complete.
+const PARTIAL: &str = "root-partial-";
+
 /// Gives the root folder, making it first when it is not there.
 pub(super) fn ready() -> Result<PathBuf> {
     let suite = suite();
@@ -28,10 +31,11 @@ pub(super) fn ready() -> Result<PathBuf> {
         println!("    using the Debian root {}", root.display());
         return Ok(root);
     }
+    remove_leftovers(&cache)?;
     step::step(
         &format!("making a Debian root with systemd ({suite}, about a minute, kept for later runs)"),
         || {
-            let partial = tempfile::Builder::new().prefix("root-partial-").tempdir_in(&cache)?;
+            let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(&cache)?;
             std::fs::set_permissions(partial.path(), std::fs::Permissions::from_mode(0o755))?;
             step::run_quietly(
                 Command::new("debootstrap")
@@ -42,6 +46,19 @@ pub(super) fn ready() -> Result<PathBuf> {
         },
     )?;
     Ok(root)
+}
+
+/// Removes what an interrupted run left half made.
+fn remove_leftovers(cache: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(cache).context("looking for leftovers in the cache folder")? {
+        let entry = entry.context("looking for leftovers in the cache folder")?;
+        if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+            let path = entry.path();
+            std::fs::remove_dir_all(&path)
+                .with_context(|| format!("removing the leftover {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The release of this machine when debootstrap knows it, because the daemon is built against this machine's C
