@@ -4,6 +4,7 @@
 //! nothing is restarted. Without `NOTIFY_SOCKET` and `WATCHDOG_USEC` in the environment nothing is sent. This room
 //! must not know what progress is made of.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -36,7 +37,7 @@ pub(crate) fn watchdog_limit() -> Option<Duration> {
 /// Feeds systemd's watchdog for as long as it is polled: never returns, and sleeps when nobody watches. Each feeding
 /// needs an `Ok` from `check`; an `Err` says why not, and goes to the log and the status line when it begins and when
 /// it ends. A check that takes longer than the time between two feedings counts as failed.
-pub(crate) async fn feed_watchdog<C, F>(mut check: C)
+pub(crate) async fn feed_watchdog<C, F>(mut check: C) -> Infallible
 where
     C: FnMut() -> F,
     F: Future<Output = Result<(), String>>,
@@ -156,7 +157,7 @@ mod tests {
                         tokio::task::yield_now().await;
                     }
                 };
-                tokio::select! { () = feed_watchdog(check) => {}, () = enough => {} }
+                tokio::select! { never = feed_watchdog(check) => match never {}, () = enough => {} }
             });
             stopping("asked to");
             return;
@@ -186,7 +187,7 @@ mod tests {
                         }
                     }
                 };
-                feed_watchdog(check).await;
+                match feed_watchdog(check).await {}
             });
         }
         let manager = Manager::start("without_progress_the_watchdog_starves_and_the_status_says_why", 60);
