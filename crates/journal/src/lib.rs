@@ -19,7 +19,7 @@
 //! microseconds since 1970 UTC.
 //!
 //! How it is built: one writer thread takes commands from a bounded queue, runs up to 256 of them in one transaction
-//! (each in its own savepoint), commits once and then answers all of them ([group commit](https://www.sqlite.org/wal.html)
+//! (each in its own savepoint), commits once and then answers all of them (group commit
 //! with `synchronous=FULL`). Reads go to read-only connections on their own threads and never wait for the writer.
 
 mod counts;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::setting::events;
+use crate::setting::{events, quick_folder};
 
 #[derive(Debug, Clone)]
 enum Call {
@@ -241,7 +241,7 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         let journal = Journal::open(folder.path(), &Options::default()).unwrap();
         Self { folder, journal, model: Model::default() }
     }
@@ -332,7 +332,7 @@ impl Machine {
     async fn reopen(&mut self, how: Reopen) {
         // A start that nobody waits for is durable once something after it has answered.
         assert!(self.journal.healthy(std::time::Duration::from_secs(60)).await);
-        let elsewhere = tempfile::tempdir().unwrap();
+        let elsewhere = quick_folder();
         match how {
             Reopen::Closed => self.journal.close().await.unwrap(),
             Reopen::Dropped => {}

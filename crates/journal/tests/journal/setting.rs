@@ -10,6 +10,11 @@ pub(crate) fn journal() -> (TempDir, Journal) {
     (folder, journal)
 }
 
+/// A folder in memory where there is one, for tests that are about what is written and not about when it is on disk.
+pub(crate) fn quick_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder for a test")
+}
+
 /// So many events of a pool, and nothing else.
 pub(crate) fn events(pool: &str, count: usize) -> Append {
     let event = NewEvent {
