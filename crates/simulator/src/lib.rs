@@ -1,1 +1,41 @@
-//! Under construction.
+//! A XenServer / XCP-ng pool made of memory, with real doors.
+//!
+//! Its state is ours or a real pool's saved `state.db`; its methods follow from the object model; its events, tasks,
+//! sessions and errors behave as XAPI's do. It may do less than a pool and is never kinder: what it does not do
+//! answers NOT_IMPLEMENTED. The core is pure and gets the time passed in; the doors are thin.
+//!
+//! It knows the codec and the model of `xapi`, and must not know who calls it.
+
+mod arguments;
+mod builtin;
+mod catalog;
+mod clock;
+mod database;
+mod defaults;
+mod dispatch;
+mod doors;
+mod events;
+mod failures;
+mod faults;
+mod filter;
+mod generated;
+mod handle;
+mod machine;
+mod messages;
+mod methods;
+mod options;
+mod pool;
+mod random;
+mod session;
+mod sexpr;
+mod shell;
+mod simulator;
+mod state_db;
+mod tasks;
+
+pub use doors::DoorError;
+pub use faults::{Calls, Spoil};
+pub use handle::PoolHandle;
+pub use options::Options;
+pub use simulator::{Doors, LoadError, Running, Simulator};
+pub use state_db::{LoadNotes, StateError};

@@ -1,0 +1,367 @@
+//! Tables of rows with both ends of relations kept, and a generation for every change.
+//!
+//! Follows xapi's own database: one counter for all writes, rows touched by one write share its number, a write
+//! that changes nothing counts as no write, deletions are remembered for a while only. Knows no methods, no
+//! sessions and no time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use smol_str::SmolStr;
+use xapi::{NULL_REF, Struct, Value};
+
+use crate::catalog::{self, End, Entry, Place};
+use crate::defaults;
+
+/// Deletions that a table remembers at most; beyond, it forgets all but [`GRAVES_KEPT`].
+const GRAVES_MAX: usize = 511;
+const GRAVES_KEPT: usize = 256;
+
+/// All tables of one pool.
+#[derive(Debug)]
+pub(crate) struct Database {
+    tables: Vec<Table>,
+    generation: i64,
+}
+
+/// All rows of one class.
+#[derive(Debug)]
+pub(crate) struct Table {
+    /// What the schema says of it.
+    pub(crate) entry: &'static Entry,
+    /// Rows by reference.
+    pub(crate) rows: BTreeMap<SmolStr, Row>,
+    /// Deletions, oldest first.
+    pub(crate) graves: VecDeque<Grave>,
+}
+
+/// One object.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    /// Values in the order of the class's fields.
+    pub(crate) values: Vec<Value>,
+    /// Generation at which it came.
+    pub(crate) created: i64,
+    /// Generation of its last change.
+    pub(crate) modified: i64,
+}
+
+/// One object that is no more.
+#[derive(Debug, Clone)]
+pub(crate) struct Grave {
+    pub(crate) reference: SmolStr,
+    pub(crate) created: i64,
+    pub(crate) deleted: i64,
+}
+
+impl Database {
+    /// Empty tables for every class.
+    pub(crate) fn new() -> Self {
+        let tables = catalog::entries()
+            .iter()
+            .map(|entry| Table { entry, rows: BTreeMap::new(), graves: VecDeque::new() })
+            .collect();
+        Database { tables, generation: 1 }
+    }
+
+    /// The number of the last write.
+    pub(crate) fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// All tables in the order of the datamodel.
+    pub(crate) fn tables(&self) -> &[Table] {
+        &self.tables
+    }
+
+    /// The table of a class, by its name with case.
+    pub(crate) fn table(&self, class: &str) -> Option<&Table> {
+        self.tables.get(catalog::entry(class)?.position)
+    }
+
+    /// One row.
+    pub(crate) fn row(&self, class: &str, reference: &str) -> Option<&Row> {
+        self.table(class)?.rows.get(reference)
+    }
+
+    /// One field of one row.
+    pub(crate) fn value(&self, class: &str, reference: &str, field: &str) -> Option<&Value> {
+        let entry = catalog::entry(class)?;
+        self.row(class, reference)?.values.get(entry.position_of(field)?)
+    }
+
+    /// One text field; empty where there is none.
+    pub(crate) fn text(&self, class: &str, reference: &str, field: &str) -> &str {
+        self.value(class, reference, field).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// One integer field; 0 where there is none.
+    pub(crate) fn int(&self, class: &str, reference: &str, field: &str) -> i64 {
+        self.value(class, reference, field).and_then(Value::as_int).unwrap_or_default()
+    }
+
+    /// One truth field; false where there is none.
+    pub(crate) fn truth(&self, class: &str, reference: &str, field: &str) -> bool {
+        self.value(class, reference, field).and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    /// The texts of a set field, such as the references it lists.
+    pub(crate) fn words(&self, class: &str, reference: &str, field: &str) -> Vec<SmolStr> {
+        let elements = self.value(class, reference, field).and_then(Value::as_array).unwrap_or_default();
+        elements.iter().filter_map(Value::as_str).map(SmolStr::new).collect()
+    }
+
+    /// One row as a record, fields in the order of the datamodel.
+    pub(crate) fn record(&self, class: &str, reference: &str) -> Option<Struct> {
+        let table = self.table(class)?;
+        table.rows.get(reference).map(|row| table.record(row))
+    }
+
+    /// The reference of the row that has this uuid.
+    pub(crate) fn by_uuid(&self, class: &str, uuid: &str) -> Option<SmolStr> {
+        self.table(class)?.with("uuid", uuid).next().cloned()
+    }
+
+    /// Writes the generation anew and stamps every row with it, as loading a saved state does; deletions are
+    /// forgotten.
+    pub(crate) fn restamp(&mut self, generation: i64) {
+        self.generation = generation;
+        for table in &mut self.tables {
+            table.graves.clear();
+            for row in table.rows.values_mut() {
+                (row.created, row.modified) = (generation, generation);
+            }
+        }
+    }
+
+    /// Counts a change that is no row's, such as a message, and returns its number.
+    pub(crate) fn bump(&mut self) -> i64 {
+        self.generation += 1;
+        self.generation
+    }
+
+    /// Adds a row. Fields that are not named get their defaults; sets that follow from other rows are not taken.
+    /// Does nothing for a class without a table.
+    pub(crate) fn create(&mut self, class: &str, reference: &SmolStr, fields: Vec<(&str, Value)>) {
+        let Some(entry) = catalog::entry(class) else { return };
+        let generation = self.bump();
+        let mut values: Vec<Value> =
+            entry.class.fields.iter().map(|field| defaults::of(class, field)).collect();
+        for (name, value) in fields {
+            if let Some(position) = entry.position_of(name)
+                && entry.ends.get(position) != Some(&End::Follows)
+                && let Some(slot) = values.get_mut(position)
+            {
+                *slot = value;
+            }
+        }
+        let links: Vec<(usize, Value)> =
+            values.iter().enumerate().map(|(position, value)| (position, value.clone())).collect();
+        let row = Row { values, created: generation, modified: generation };
+        if let Some(table) = self.tables.get_mut(entry.position) {
+            table.rows.insert(reference.clone(), row);
+        }
+        for (position, value) in links {
+            if let Some(End::Points(place) | End::Shares(place)) = entry.ends.get(position) {
+                for target in references(&value) {
+                    self.link(*place, &target, reference, generation);
+                }
+            }
+        }
+    }
+
+    /// Writes one field and keeps the other end. Tells whether anything changed: the same value again is no write,
+    /// and neither is one to a row or field that is not there or that follows from other rows.
+    pub(crate) fn write(
+        &mut self,
+        class: &str,
+        reference: &str,
+        field: &str,
+        value: impl Into<Value>,
+    ) -> bool {
+        let Some(entry) = catalog::entry(class) else { return false };
+        let Some(position) = entry.position_of(field) else { return false };
+        let Some(end) = entry.ends.get(position).copied() else { return false };
+        if end == End::Follows {
+            return false;
+        }
+        let value = value.into();
+        let generation = self.generation + 1;
+        let Some(row) = self.tables.get_mut(entry.position).and_then(|table| table.rows.get_mut(reference))
+        else {
+            return false;
+        };
+        let Some(slot) = row.values.get_mut(position) else { return false };
+        if *slot == value {
+            return false;
+        }
+        let after = references(&value);
+        let before = references(slot);
+        *slot = value;
+        row.modified = generation;
+        self.generation = generation;
+        if let End::Points(place) | End::Shares(place) = end {
+            for gone in before.iter().filter(|gone| !after.contains(gone)) {
+                self.unlink(place, gone, reference, generation);
+            }
+            for new in after.iter().filter(|new| !before.contains(new)) {
+                self.link(place, new, reference, generation);
+            }
+        }
+        true
+    }
+
+    /// Takes a row out and out of every set that listed it. References to it elsewhere dangle, as in xapi.
+    pub(crate) fn delete(&mut self, class: &str, reference: &str) -> bool {
+        let Some(entry) = catalog::entry(class) else { return false };
+        let Some(table) = self.tables.get_mut(entry.position) else { return false };
+        let Some((name, row)) = table.rows.remove_entry(reference) else { return false };
+        self.generation += 1;
+        let generation = self.generation;
+        table.graves.push_back(Grave { reference: name, created: row.created, deleted: generation });
+        if table.graves.len() > GRAVES_MAX {
+            table.graves.drain(..table.graves.len() - GRAVES_KEPT);
+        }
+        for (value, end) in row.values.iter().zip(&entry.ends) {
+            if let End::Points(place) | End::Shares(place) = end {
+                for target in references(value) {
+                    self.unlink(*place, &target, reference, generation);
+                }
+            }
+        }
+        true
+    }
+
+    /// Marks a row as changed though it is not, and returns the number before, which every later picture of the
+    /// row exceeds.
+    pub(crate) fn touch(&mut self, class: &str, reference: &str) -> Option<i64> {
+        let before = self.generation;
+        let position = catalog::entry(class)?.position;
+        let row = self.tables.get_mut(position)?.rows.get_mut(reference)?;
+        row.modified = before + 1;
+        self.generation = before + 2;
+        Some(before)
+    }
+
+    /// Puts a row as it is, without looking at relations; [`Database::relink`] must follow.
+    pub(crate) fn load(&mut self, entry: &'static Entry, reference: SmolStr, values: Vec<Value>) {
+        if let Some(table) = self.tables.get_mut(entry.position) {
+            table.rows.insert(reference, Row { values, created: self.generation, modified: self.generation });
+        }
+    }
+
+    /// Computes all sets that follow from other rows. A set that already lists the same objects keeps its order.
+    pub(crate) fn relink(&mut self) {
+        let mut listed: BTreeMap<(usize, usize, SmolStr), Vec<SmolStr>> = BTreeMap::new();
+        for table in &self.tables {
+            for (reference, row) in &table.rows {
+                for (value, end) in row.values.iter().zip(&table.entry.ends) {
+                    if let End::Points(place) = end {
+                        for target in references(value) {
+                            listed
+                                .entry((place.table, place.field, target))
+                                .or_default()
+                                .push(reference.clone());
+                        }
+                    }
+                }
+            }
+        }
+        let mut shares = Vec::new();
+        for table in &mut self.tables {
+            for (position, end) in table.entry.ends.iter().enumerate() {
+                match end {
+                    End::Free | End::Points(_) => {}
+                    End::Follows => {
+                        for (reference, row) in &mut table.rows {
+                            let key = (table.entry.position, position, reference.clone());
+                            let now = listed.remove(&key).unwrap_or_default();
+                            if let Some(slot) = row.values.get_mut(position) {
+                                let mut before = references(slot);
+                                let mut sorted = now.clone();
+                                before.sort();
+                                sorted.sort();
+                                if before != sorted {
+                                    *slot = Value::Array(now.into_iter().map(Value::String).collect());
+                                }
+                            }
+                        }
+                    }
+                    End::Shares(place) => {
+                        for (reference, row) in &table.rows {
+                            for target in row.values.get(position).map(references).unwrap_or_default() {
+                                shares.push((*place, target, reference.clone()));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let generation = self.generation;
+        for (place, target, reference) in shares {
+            self.link(place, &target, &reference, generation);
+        }
+    }
+
+    /// Lists `reference` in the set of the row over there. A reference into the void is left to dangle.
+    fn link(&mut self, place: Place, target: &str, reference: &str, generation: i64) {
+        if let Some((row, set)) = self.set_of(place, target)
+            && !set.iter().any(|element| element.as_str() == Some(reference))
+        {
+            set.insert(0, reference.into());
+            *row = generation;
+        }
+    }
+
+    fn unlink(&mut self, place: Place, target: &str, reference: &str, generation: i64) {
+        if let Some((row, set)) = self.set_of(place, target)
+            && let Some(index) = set.iter().position(|element| element.as_str() == Some(reference))
+        {
+            set.remove(index);
+            *row = generation;
+        }
+    }
+
+    /// The set at a place of a row, with the row's number of last change.
+    fn set_of(&mut self, place: Place, reference: &str) -> Option<(&mut i64, &mut Vec<Value>)> {
+        let row = self.tables.get_mut(place.table)?.rows.get_mut(reference)?;
+        match row.values.get_mut(place.field)? {
+            Value::Array(set) => Some((&mut row.modified, set)),
+            _ => None,
+        }
+    }
+}
+
+impl Table {
+    /// A row as a record, fields in the order of the datamodel.
+    pub(crate) fn record(&self, row: &Row) -> Struct {
+        let names = self.entry.class.fields.iter().map(|field| SmolStr::new_static(field.name));
+        names.zip(row.values.iter().cloned()).collect()
+    }
+
+    /// References of rows whose text field holds exactly this.
+    pub(crate) fn with<'t>(&'t self, field: &str, text: &'t str) -> impl Iterator<Item = &'t SmolStr> {
+        let position = self.entry.position_of(field);
+        self.rows
+            .iter()
+            .filter(move |(_, row)| {
+                position.and_then(|position| row.values.get(position)).and_then(Value::as_str) == Some(text)
+            })
+            .map(|(reference, _)| reference)
+    }
+}
+
+/// The references that a value holds, the null reference left out.
+fn references(value: &Value) -> Vec<SmolStr> {
+    let real = |text: &str| !text.is_empty() && text != NULL_REF;
+    match value {
+        Value::String(text) if real(text) => vec![text.clone()],
+        Value::Array(elements) => elements
+            .iter()
+            .filter_map(|element| match element {
+                Value::String(text) if real(text) => Some(text.clone()),
+                _ => None,
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,224 @@
+//! From a decoded call to its answer: which method, with which arguments, in which session, with or without a task.
+//!
+//! The order of checks is xapi's: method, number of arguments, their types, the session, then the method itself.
+
+use std::time::Duration;
+
+use smol_str::SmolStr;
+use xapi::codec::{Call, Failure, Reply};
+use xapi::model::schema::{self, Class, Method, Parameter, Type};
+use xapi::{Struct, Value};
+
+use crate::arguments::{self, Arguments};
+use crate::events::Subscription;
+use crate::pool::Pool;
+use crate::tasks::{Origin, Outcome};
+use crate::{failures, generated, methods};
+
+/// Seconds at speed 1 that a refused login is kept waiting, as xapi does against guessing.
+const REFUSAL_DELAY: f64 = 5.0;
+
+/// The way a call came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// HTTP or HTTPS: anybody may be there.
+    Network,
+    /// The Unix socket: whoever gets there is root.
+    Local,
+}
+
+/// A call with what its request says beside the body.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) call: Call,
+    pub(crate) door: Door,
+    pub(crate) origin: Origin,
+}
+
+/// What the door does next.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// Answer so.
+    Reply(Reply),
+    /// Answer with a bare value, without the envelope.
+    Bare(Value),
+    /// Answer so, as an error that was raised before any dispatch.
+    Early(Failure),
+    /// Answer so, after a while.
+    Later(Duration, Reply),
+    /// Wait until the task's reply is there.
+    Task(SmolStr),
+    /// Wait until there is something to tell.
+    Events(Subscription),
+}
+
+/// A method to run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handler {
+    class: &'static Class,
+    method: &'static str,
+}
+
+impl Handler {
+    pub(crate) fn run(self, pool: &mut Pool, arguments: &Arguments) -> Result<Outcome, Failure> {
+        if let Some(custom) = methods::of(self.class.name, self.method) {
+            return custom(pool, arguments);
+        }
+        let name = format!("{}.{}", self.class.name, self.method);
+        generated::run(pool, self.class, self.method, arguments)
+            .or_else(|| methods::plain_setter(pool, self.class, self.method, arguments))
+            .unwrap_or_else(|| Err(failures::not_implemented(&name)))
+    }
+}
+
+impl Pool {
+    /// Takes one call.
+    pub(crate) fn call(&mut self, request: &Request) -> Answer {
+        let call = &request.call;
+        *self.calls.by_method.entry(call.method.clone()).or_default() += 1;
+        if let Some(failure) = &self.faults.emergency {
+            return Answer::Early(failure.clone());
+        }
+        if let (Some(address), Door::Network) = (&self.faults.slave_of, request.door) {
+            return Answer::Reply(Err(Failure::new("HOST_IS_SLAVE", [address.as_str()])));
+        }
+        match self.dispatch(request) {
+            Ok(answer) => answer,
+            Err(failure) => Answer::Reply(Err(failure)),
+        }
+    }
+
+    fn dispatch(&mut self, request: &Request) -> Result<Answer, Failure> {
+        let call = &request.call;
+        if call.method == "system.listMethods" {
+            return Ok(Answer::Bare(Value::Array(methods::names().map(Value::from).collect())));
+        }
+        let (asynchronous, name) = match call.method.strip_prefix("Async.") {
+            Some(name) => (true, name),
+            None => (false, call.method.as_str()),
+        };
+        let Some((class, method)) = find(name) else { return Err(self.unknown(name, call)) };
+        let full = format!("{}.{}", class.name, method.name);
+        let mut arguments = taken(&full, method.parameters, method.optional, &call.arguments)?;
+        if method.removed {
+            return Err(Failure::new::<SmolStr>("MESSAGE_REMOVED", []));
+        }
+        if asynchronous && !method.asynchronous {
+            return Err(failures::no_async(&full));
+        }
+        if method.name == "login_with_password" {
+            return Ok(self.log_in(&arguments, request.door));
+        }
+        if has_session(method.parameters) {
+            let session = arguments.session.clone();
+            self.admit(&session)?;
+        }
+        let handler = Handler { class, method: method.name };
+        match (class.name, method.name) {
+            ("event", "from") => return Ok(Answer::Events(Subscription::new(&arguments)?)),
+            ("task" | "event", _) if !asynchronous => {}
+            _ if asynchronous => {
+                let label = format!("Async.{full}");
+                let task = self.start_later(&label, handler, arguments, &request.origin);
+                return Ok(Answer::Reply(Ok(Value::String(task))));
+            }
+            _ if method.asynchronous => {
+                return Ok(Answer::Task(self.start_now(&full, handler, arguments, &request.origin)));
+            }
+            _ => {}
+        }
+        arguments.task = None;
+        match handler.run(self, &arguments)? {
+            Outcome::Done(value) => Ok(Answer::Reply(Ok(value))),
+            // Only methods with an asynchronous form take their time.
+            Outcome::Lasting(_) => Err(failures::internal("Failure(\"a lasting operation without a task\")")),
+        }
+    }
+
+    /// A method that nobody knows is taken for an extension: its session is checked first.
+    fn unknown(&mut self, name: &str, call: &Call) -> Failure {
+        match call.arguments.first() {
+            None => failures::method_unknown(name),
+            Some(session) => match self.admit(session.as_str().unwrap_or_default()) {
+                Ok(()) => failures::method_unknown(name),
+                Err(failure) => failure,
+            },
+        }
+    }
+
+    fn log_in(&mut self, arguments: &Arguments, door: Door) -> Answer {
+        self.calls.logins.push(self.clock.now());
+        let (user, password) = (arguments.text(0), arguments.text(1));
+        let right = user == self.options.user && password == self.options.password;
+        let refused = self.faults.refused_logins > 0;
+        self.faults.refused_logins = self.faults.refused_logins.saturating_sub(1);
+        if !refused && (right || door == Door::Local) {
+            return Answer::Reply(Ok(Value::String(self.open_session(arguments.text(3)))));
+        }
+        let failure = Failure::new("SESSION_AUTHENTICATION_FAILED", [user, "Authentication failure"]);
+        Answer::Later(self.clock.lasting(REFUSAL_DELAY), Err(failure))
+    }
+}
+
+/// A method by its wire name, `VM.start`, or by the other one that xapi takes, `VM_start`.
+fn find(name: &str) -> Option<(&'static Class, &'static Method)> {
+    if name.contains('.') {
+        return exact(name);
+    }
+    let underscores = name.char_indices().filter(|(_, character)| *character == '_');
+    underscores
+        .filter_map(|(index, _)| Some((name.get(..index)?, name.get(index + 1..)?)))
+        .find_map(|(class, method)| exact(&format!("{class}.{method}")))
+}
+
+fn exact(name: &str) -> Option<(&'static Class, &'static Method)> {
+    schema::method(name).or_else(|| methods::hidden(name))
+}
+
+/// Takes the arguments apart: the session, and the others typed.
+fn taken(
+    name: &str,
+    parameters: &'static [Parameter],
+    optional: usize,
+    given: &[Value],
+) -> Result<Arguments, Failure> {
+    let (own, session) = match (has_session(parameters), given.split_first()) {
+        (false, _) => (given, SmolStr::default()),
+        (true, Some((session, own))) => {
+            let session = arguments::typed(&Type::Ref("session"), session, "session_id")?;
+            (own, session.as_str().unwrap_or_default().into())
+        }
+        // Without even a session, one less than none came.
+        (true, None) => return Err(failures::parameter_count(name, parameters.len().saturating_sub(1), -1)),
+    };
+    let wanted = parameters.get(usize::from(has_session(parameters))..).unwrap_or_default();
+    let too_many = own.len() > wanted.len() && optional == 0;
+    if own.len() + optional < wanted.len() || too_many {
+        let received = i64::try_from(own.len()).unwrap_or(i64::MAX);
+        return Err(failures::parameter_count(name, wanted.len(), received));
+    }
+    let values = wanted
+        .iter()
+        .zip(own)
+        .map(|(parameter, value)| arguments::typed(&parameter.kind, value, parameter.name));
+    Ok(Arguments { session, task: None, values: values.collect::<Result<_, _>>()? })
+}
+
+fn has_session(parameters: &[Parameter]) -> bool {
+    parameters.first().is_some_and(|first| first.name == "session_id")
+}
+
+impl Pool {
+    /// A row that must be there.
+    pub(crate) fn known(&self, class: &str, reference: &str) -> Result<(), Failure> {
+        match self.database.row(class, reference) {
+            Some(_) => Ok(()),
+            None => Err(failures::handle_invalid(class, reference)),
+        }
+    }
+
+    /// A record that must be there.
+    pub(crate) fn record_of(&self, class: &str, reference: &str) -> Result<Struct, Failure> {
+        self.database.record(class, reference).ok_or_else(|| failures::handle_invalid(class, reference))
+    }
+}

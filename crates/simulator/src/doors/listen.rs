@@ -1,0 +1,143 @@
+//! Listening, and one task a connection, all of which end with the listener.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use super::{DoorError, Identity, requests};
+use crate::dispatch::Door;
+use crate::shell::Shared;
+
+/// Connections that a network door serves at once; more wait, as with xapi.
+const CONNECTIONS_MAX: usize = 800;
+/// The same for the Unix socket.
+const LOCAL_CONNECTIONS_MAX: usize = 1024;
+/// The first request's head must be there by then.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// A TLS handshake must be done by then.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens plain HTTP.
+pub(crate) async fn open_http(
+    shared: Arc<Shared>,
+    address: SocketAddr,
+) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
+    let (listener, address) = bind(address).await?;
+    let task = tokio::spawn(async move {
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            let Ok(place) = room.clone().acquire_owned().await else { return };
+            let Some(stream) = accepted(listener.accept().await) else { continue };
+            let shared = shared.clone();
+            connections.spawn(async move {
+                serve(shared, stream, Door::Network).await;
+                drop(place);
+            });
+            while connections.try_join_next().is_some() {}
+        }
+    });
+    Ok((address, task))
+}
+
+/// Opens HTTPS.
+pub(crate) async fn open_https(
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    identity: &Identity,
+) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
+    let acceptor = TlsAcceptor::from(identity.server_config()?);
+    let (listener, address) = bind(address).await?;
+    let task = tokio::spawn(async move {
+        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            let Ok(place) = room.clone().acquire_owned().await else { return };
+            let Some(stream) = accepted(listener.accept().await) else { continue };
+            let (shared, acceptor) = (shared.clone(), acceptor.clone());
+            connections.spawn(async move {
+                match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(shared, stream, Door::Network).await,
+                    // A client that does not trust us hangs up here; that is its right.
+                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!("a TLS handshake took too long"),
+                }
+                drop(place);
+            });
+            while connections.try_join_next().is_some() {}
+        }
+    });
+    Ok((address, task))
+}
+
+/// Opens a Unix socket, in place of one that lies there unused.
+pub(crate) async fn open_unix(shared: Arc<Shared>, path: &Path) -> Result<JoinHandle<()>, DoorError> {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+    let refused = |source| DoorError::Listen { place: path.display().to_string(), source };
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        if tokio::net::UnixStream::connect(path).await.is_ok() {
+            return Err(refused(std::io::Error::from(std::io::ErrorKind::AddrInUse)));
+        }
+        std::fs::remove_file(path).map_err(refused)?;
+    }
+    let listener = UnixListener::bind(path).map_err(refused)?;
+    // Whoever gets in is root of the pool.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
+    Ok(tokio::spawn(async move {
+        let room = Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            let Ok(place) = room.clone().acquire_owned().await else { return };
+            let Some(stream) = accepted(listener.accept().await) else { continue };
+            let shared = shared.clone();
+            connections.spawn(async move {
+                serve(shared, stream, Door::Local).await;
+                drop(place);
+            });
+            while connections.try_join_next().is_some() {}
+        }
+    }))
+}
+
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), DoorError> {
+    let refused = |source| DoorError::Listen { place: address.to_string(), source };
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+fn accepted<S, A>(accepted: std::io::Result<(S, A)>) -> Option<S> {
+    match accepted {
+        Ok((stream, _)) => Some(stream),
+        Err(error) => {
+            tracing::warn!(%error, "cannot take a connection");
+            None
+        }
+    }
+}
+
+async fn serve<S>(shared: Arc<Shared>, stream: S, door: Door)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| requests::answer(&shared, door, request));
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,28 @@
+//! The doors of a pool: HTTP, HTTPS and a Unix socket. They know requests and responses, not what calls mean.
+
+mod identity;
+mod listen;
+mod requests;
+mod responses;
+
+pub(crate) use identity::Identity;
+pub(crate) use listen::{open_http, open_https, open_unix};
+
+/// Why a door cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The address or path cannot be taken.
+    #[error("cannot listen on {place}")]
+    Listen {
+        /// The address or path.
+        place: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No certificate can be made.
+    #[error("cannot make a certificate")]
+    Certificate(#[source] rcgen::Error),
+    /// The certificate cannot be used.
+    #[error("cannot set up TLS")]
+    Tls(#[source] tokio_rustls::rustls::Error),
+}

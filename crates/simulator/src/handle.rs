@@ -1,0 +1,216 @@
+//! A handle on a pool from inside the program: look at it, change it, make trouble.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use smol_str::SmolStr;
+use xapi::codec::Failure;
+use xapi::model::Record;
+use xapi::model::schema;
+use xapi::{Struct, Value};
+
+use crate::catalog::{self, End};
+use crate::faults::{Calls, Spoil};
+use crate::shell::Shared;
+use crate::{arguments, failures};
+
+/// A handle on a simulated pool. Cheap to clone; all clones work on the same pool.
+#[derive(Debug, Clone)]
+pub struct PoolHandle {
+    shared: Arc<Shared>,
+}
+
+impl PoolHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        PoolHandle { shared }
+    }
+
+    /// One object, by class (with its case on the wire) and reference.
+    #[must_use]
+    pub fn record(&self, class: &str, reference: &str) -> Option<Record> {
+        let fields = self.shared.read(|pool| pool.database.record(class, reference))?;
+        Some(Record { class: class.into(), reference: reference.into(), fields })
+    }
+
+    /// All objects of a class, ordered by reference. Empty for a class without a table.
+    #[must_use]
+    pub fn records(&self, class: &str) -> Vec<Record> {
+        self.shared.read(|pool| {
+            let Some(table) = pool.database.table(class) else { return Vec::new() };
+            let record = |(reference, row)| Record {
+                class: class.into(),
+                reference: SmolStr::clone(reference),
+                fields: table.record(row),
+            };
+            table.rows.iter().map(record).collect()
+        })
+    }
+
+    /// The reference of the first VM of that name that is neither template nor snapshot.
+    #[must_use]
+    pub fn find_vm(&self, name: &str) -> Option<SmolStr> {
+        self.shared.read(|pool| {
+            let table = pool.database.table("VM")?;
+            table.with("name_label", name).find(|vm| !pool.database.truth("VM", vm, "is_a_template")).cloned()
+        })
+    }
+
+    /// The number of the last change.
+    #[must_use]
+    pub fn generation(&self) -> i64 {
+        self.shared.read(|pool| pool.database.generation())
+    }
+
+    /// Alerts (class `message`) that the pool keeps, oldest first.
+    #[must_use]
+    pub fn alerts(&self) -> Vec<Record> {
+        self.shared.read(|pool| {
+            let record = |message: &crate::messages::Message| Record {
+                class: SmolStr::new_static("message"),
+                reference: message.reference.clone(),
+                fields: message.record.clone(),
+            };
+            pool.messages.iter().map(record).collect()
+        })
+    }
+
+    /// Writes one field as the pool's own server would, whatever its access, and tells whether it changed.
+    ///
+    /// # Errors
+    /// When there is no such object or field, the value is of another type, or the field follows from other objects.
+    pub fn set(
+        &self,
+        class: &str,
+        reference: &str,
+        field: &str,
+        value: impl Into<Value>,
+    ) -> Result<bool, Failure> {
+        let entry = catalog::entry(class).ok_or_else(|| failures::handle_invalid(class, reference))?;
+        let missing = || failures::internal(format_args!("no field {class}.{field}"));
+        let (position, declared) = entry.field(field).ok_or_else(missing)?;
+        if entry.ends.get(position) == Some(&End::Follows) {
+            return Err(failures::not_allowed(&format!("{class}.{field} follows from other objects")));
+        }
+        let value = arguments::typed(&declared.kind, &value.into(), field)?;
+        self.shared.with(|pool| {
+            pool.known(class, reference)?;
+            Ok(pool.database.write(class, reference, field, value))
+        })
+    }
+
+    /// Adds an object. Fields that are not named get their defaults, a uuid is made up where none is given.
+    ///
+    /// # Errors
+    /// When there is no such class, or a value is of another type than its field.
+    pub fn create(&self, class: &str, fields: Struct) -> Result<SmolStr, Failure> {
+        let known = catalog::entry(class).ok_or_else(|| failures::handle_invalid(class, ""))?;
+        let mut values = Vec::new();
+        for (name, value) in fields.iter() {
+            let missing = || failures::internal(format_args!("no field {class}.{name}"));
+            let (_, field) = known.field(name).ok_or_else(missing)?;
+            values.push((field.name, arguments::typed(&field.kind, value, name)?));
+        }
+        Ok(self.shared.with(|pool| {
+            let reference = pool.random.reference();
+            if fields.get("uuid").is_none() {
+                values.push(("uuid", Value::String(pool.random.uuid())));
+            }
+            pool.database.create(class, &reference, values);
+            reference
+        }))
+    }
+
+    /// Takes an object away, just so.
+    ///
+    /// # Errors
+    /// When there is no such object.
+    pub fn delete(&self, class: &str, reference: &str) -> Result<(), Failure> {
+        self.shared.with(|pool| {
+            pool.known(class, reference)?;
+            pool.database.delete(class, reference);
+            Ok(())
+        })
+    }
+
+    /// Makes a running VM crash: it is Halted at once, without any task.
+    ///
+    /// # Errors
+    /// When it is not there, not running, or a control domain.
+    pub fn crash(&self, vm: &str) -> Result<(), Failure> {
+        self.shared.with(|pool| pool.crash(vm))
+    }
+
+    /// Does to the memory of the pool what a restart of xapi does: sessions, tasks and remembered deletions are gone,
+    /// every row looks newly made.
+    pub fn restart_toolstack(&self) {
+        self.shared.with(crate::pool::Pool::restart);
+    }
+
+    /// Ends all sessions and nothing else.
+    pub fn end_sessions(&self) {
+        self.shared.with(|pool| {
+            let sessions: Vec<SmolStr> = pool.sessions.keys().cloned().collect();
+            for session in sessions {
+                pool.close_session(&session);
+            }
+        });
+    }
+
+    /// How many sessions are open.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.shared.read(|pool| pool.sessions.len())
+    }
+
+    /// Spoils the answers to the next `count` calls, or to the next `count` calls of one method as sent.
+    pub fn spoil_next(&self, count: usize, method: Option<&str>, spoil: Spoil) {
+        self.shared.with(|pool| {
+            for _ in 0..count {
+                pool.faults.spoils.push_back((method.map(str::to_owned), spoil));
+            }
+        });
+    }
+
+    /// Refuses the next `count` logins as if the password were wrong.
+    pub fn refuse_logins(&self, count: u64) {
+        self.shared.with(|pool| pool.faults.refused_logins = count);
+    }
+
+    /// While true, calls are taken and done, but no answer goes out.
+    pub fn hold(&self, hold: bool) {
+        self.shared.hold(hold);
+    }
+
+    /// Over HTTP and HTTPS, answers everything as a member whose coordinator has this address; `None` ends it.
+    pub fn answer_as_slave_of(&self, address: Option<&str>) {
+        self.shared.with(|pool| pool.faults.slave_of = address.map(str::to_owned));
+    }
+
+    /// Answers every call with this error before any dispatch, as a host in emergency mode; `None` ends it.
+    pub fn answer_with(&self, failure: Option<Failure>) {
+        self.shared.with(|pool| pool.faults.emergency = failure);
+    }
+
+    /// What calls came in since the pool was made.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.shared.read(|pool| pool.calls.clone())
+    }
+
+    /// Classes that have objects, in the order of the datamodel, with their number.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(&'static str, usize)> {
+        self.shared.read(|pool| {
+            let classes = schema::classes().iter();
+            let counted = classes
+                .map(|class| (class.name, pool.database.table(class.name).map_or(0, |t| t.rows.len())));
+            counted.filter(|(_, count)| *count > 0).collect()
+        })
+    }
+
+    /// Waits until the pool satisfies a condition, looking again whenever something changes; tells whether it did
+    /// within the time.
+    pub async fn wait_until(&self, limit: Duration, condition: impl Fn(&PoolHandle) -> bool) -> bool {
+        self.shared.wait_until(limit, || condition(self)).await
+    }
+}

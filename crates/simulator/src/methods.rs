@@ -1,0 +1,234 @@
+//! Methods that xapi has written by hand: one table from name to function.
+//!
+//! What is in the datamodel and neither here nor follows from it answers NOT_IMPLEMENTED: the simulator does less
+//! than a pool, never something else.
+
+use smol_str::SmolStr;
+use xapi::codec::Failure;
+use xapi::model::schema::{self, Class, Field, Method, Parameter, Role, Type};
+use xapi::{Struct, Value};
+
+use crate::arguments::Arguments;
+use crate::pool::Pool;
+use crate::tasks::{Origin, Outcome};
+use crate::{failures, generated, machine};
+
+type Answered = Result<Outcome, Failure>;
+
+/// A method written by hand.
+pub(crate) type Custom = fn(&mut Pool, &Arguments) -> Answered;
+
+/// The function of a method, if it has one.
+pub(crate) fn of(class: &str, method: &str) -> Option<Custom> {
+    let function: Custom = match (class, method) {
+        ("session", "logout") => log_out,
+        ("event", "inject") => |pool, a| pool.inject(a.text(0), a.text(1)).map(Outcome::Done),
+        ("event", "get_current_id") => |pool, _| Ok(Value::Int(pool.database.generation()).into()),
+        ("task", "create") => create_task,
+        ("task", "cancel") => |pool, a| pool.cancel_task(a.text(0)),
+        ("task", "destroy") => |pool, a| pool.destroy_task(a.text(0)),
+        ("host", "get_servertime") => {
+            |pool, a| pool.known("host", a.text(0)).map(|()| pool.clock.date().into())
+        }
+        ("host", "disable") => |pool, a| enable_host(pool, a.text(0), false),
+        ("host", "enable") => |pool, a| enable_host(pool, a.text(0), true),
+        ("message", "create") => create_message,
+        ("message", "destroy") => destroy_message,
+        ("message", "get") => get_messages,
+        ("message", "get_since") => |pool, a| {
+            let since = a.value(0);
+            let since = since.as_str().unwrap_or_default();
+            Ok(pool.messages.records(|record| text(record, "timestamp") >= since).into())
+        },
+        ("message", "get_all") => |pool, _| {
+            Ok(Value::Array(pool.messages.iter().map(|m| Value::String(m.reference.clone())).collect())
+                .into())
+        },
+        ("message", "get_all_records") => |pool, _| Ok(pool.messages.records(|_| true).into()),
+        ("message", "get_record") => {
+            |pool, a| Ok(Value::Struct(pool.messages.get(a.text(0))?.clone()).into())
+        }
+        ("message", "get_by_uuid") => message_by_uuid,
+        ("VM", name) => return machine::method(name),
+        _ => return None,
+    };
+    Some(function)
+}
+
+/// Setters that xapi has written by hand although they do little more than write the field.
+pub(crate) fn plain_setter(
+    pool: &mut Pool,
+    class: &'static Class,
+    method: &str,
+    arguments: &Arguments,
+) -> Option<Answered> {
+    let (change, name): (Change, _) = if let Some(name) = method.strip_prefix("set_") {
+        (generated::set, name)
+    } else if let Some(name) = method.strip_prefix("add_to_") {
+        (generated::add_to, name)
+    } else {
+        (generated::remove_from, method.strip_prefix("remove_from_")?)
+    };
+    if !PLAIN.contains(&(class.name, name)) {
+        return None;
+    }
+    let field = class.field(name)?;
+    let reference = arguments.text(0);
+    Some((|| {
+        pool.known(class.name, reference)?;
+        if HALTED_ONLY.contains(&name) {
+            let state = pool.database.text("VM", reference, "power_state");
+            if state != "Halted" {
+                return Err(failures::bad_power_state(reference, "halted", &state.to_ascii_lowercase()));
+            }
+        }
+        change(pool, class, field, arguments)?;
+        Ok(Value::VOID.into())
+    })())
+}
+
+type Change = fn(&mut Pool, &'static Class, &'static Field, &Arguments) -> Result<(), Failure>;
+
+/// Fields whose hand-written setter writes the field.
+const PLAIN: &[(&str, &str)] = &[
+    ("SR", "name_description"),
+    ("SR", "name_label"),
+    ("VDI", "allow_caching"),
+    ("VDI", "name_description"),
+    ("VDI", "name_label"),
+    ("VDI", "on_boot"),
+    ("VDI", "read_only"),
+    ("VDI", "sharable"),
+    ("VIF", "ipv4_allowed"),
+    ("VIF", "ipv6_allowed"),
+    ("VIF", "locking_mode"),
+    ("VM", "HVM_boot_policy"),
+    ("VM", "HVM_shadow_multiplier"),
+    ("VM", "NVRAM"),
+    ("VM", "VCPUs_at_startup"),
+    ("VM", "VCPUs_max"),
+    ("VM", "actions_after_crash"),
+    ("VM", "bios_strings"),
+    ("VM", "blocked_operations"),
+    ("VM", "ha_always_run"),
+    ("VM", "ha_restart_priority"),
+    ("VM", "has_vendor_device"),
+    ("VM", "memory_static_max"),
+    ("VM", "memory_static_min"),
+    ("VM", "order"),
+    ("VM", "other_config"),
+    ("VM", "platform"),
+    ("VM", "shutdown_delay"),
+    ("VM", "start_delay"),
+    ("VM", "suspend_VDI"),
+    ("VM_group", "placement"),
+    ("host", "multipathing"),
+    ("network", "default_locking_mode"),
+    ("task", "error_info"),
+    ("task", "other_config"),
+    ("task", "progress"),
+    ("task", "result"),
+    ("task", "status"),
+];
+
+/// Fields of a VM that cannot be written while it runs.
+const HALTED_ONLY: &[&str] = &[
+    "HVM_boot_policy",
+    "VCPUs_at_startup",
+    "VCPUs_max",
+    "has_vendor_device",
+    "memory_static_max",
+    "memory_static_min",
+];
+
+/// Names of all methods that can be called, as `system.listMethods` gives.
+pub(crate) fn names() -> impl Iterator<Item = String> {
+    schema::classes()
+        .iter()
+        .flat_map(|class| class.methods.iter().map(move |method| format!("{}.{}", class.name, method.name)))
+}
+
+/// Methods that the published datamodel leaves out and that every class with `get_all` has.
+pub(crate) fn hidden(name: &str) -> Option<(&'static Class, &'static Method)> {
+    let (of, method) = name.split_once('.')?;
+    let class = schema::classes().iter().find(|class| class.name == of)?;
+    let hidden = [&GET_ALL_WHERE, &GET_ALL_RECORDS_WHERE].into_iter().find(|hidden| hidden.name == method)?;
+    class.method("get_all").map(|_| (class, hidden))
+}
+
+const QUERY: &[Parameter] = &[
+    Parameter { name: "session_id", kind: Type::Ref("session") },
+    Parameter { name: "expr", kind: Type::String },
+];
+static GET_ALL_WHERE: Method = query("get_all_where", Type::Set(&Type::String));
+static GET_ALL_RECORDS_WHERE: Method =
+    query("get_all_records_where", Type::Map(&Type::String, &Type::String));
+
+const fn query(name: &'static str, result: Type) -> Method {
+    Method {
+        name,
+        parameters: QUERY,
+        optional: 0,
+        result,
+        role: Role::ReadOnly,
+        asynchronous: false,
+        generated: true,
+        removed: false,
+        secret: false,
+    }
+}
+
+fn log_out(pool: &mut Pool, arguments: &Arguments) -> Answered {
+    let session = arguments.session.clone();
+    pool.close_session(&session);
+    Ok(Value::VOID.into())
+}
+
+fn create_task(pool: &mut Pool, arguments: &Arguments) -> Answered {
+    let task = pool.new_task(arguments.text(0), arguments.text(1), &Origin::default());
+    Ok(Value::String(task).into())
+}
+
+fn enable_host(pool: &mut Pool, host: &str, enabled: bool) -> Answered {
+    pool.known("host", host)?;
+    pool.database.write("host", host, "enabled", enabled);
+    Ok(Value::VOID.into())
+}
+
+fn create_message(pool: &mut Pool, arguments: &Arguments) -> Answered {
+    let (class, uuid) = (SmolStr::new(arguments.text(2)), SmolStr::new(arguments.text(3)));
+    if pool.database.by_uuid(&class, &uuid).is_none() {
+        return Err(failures::uuid_invalid(&class, &uuid));
+    }
+    let body = arguments.text(4).to_owned();
+    let message = pool.alert(arguments.text(0), arguments.int(1), &class, &uuid, body);
+    Ok(Value::String(message).into())
+}
+
+fn destroy_message(pool: &mut Pool, arguments: &Arguments) -> Answered {
+    pool.messages.get(arguments.text(0))?;
+    let generation = pool.database.bump();
+    pool.messages.remove(generation, arguments.text(0))?;
+    Ok(Value::VOID.into())
+}
+
+fn get_messages(pool: &mut Pool, arguments: &Arguments) -> Answered {
+    let (class, uuid, since) = (arguments.text(0), arguments.text(1), arguments.text(2));
+    let wanted = |record: &Struct| {
+        text(record, "cls") == class && text(record, "obj_uuid") == uuid && text(record, "timestamp") >= since
+    };
+    Ok(pool.messages.records(wanted).into())
+}
+
+fn message_by_uuid(pool: &mut Pool, arguments: &Arguments) -> Answered {
+    let uuid = arguments.text(0);
+    let found = pool.messages.iter().find(|message| text(&message.record, "uuid") == uuid);
+    let found = found.map(|message| message.reference.clone());
+    found
+        .map(|reference| Value::String(reference).into())
+        .ok_or_else(|| failures::uuid_invalid("message", uuid))
+}
+
+fn text<'r>(record: &'r Struct, field: &str) -> &'r str {
+    record.get(field).and_then(Value::as_str).unwrap_or_default()
+}

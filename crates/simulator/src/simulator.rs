@@ -1,0 +1,201 @@
+//! A simulated pool as a program's part: made from a state, opened at doors, told what to do wrong through a handle.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use crate::builtin;
+use crate::doors::{self, DoorError, Identity};
+use crate::handle::PoolHandle;
+use crate::options::Options;
+use crate::pool::Pool;
+use crate::random::Random;
+use crate::shell::Shared;
+use crate::state_db::{self, LoadNotes, StateError};
+
+/// A pool made of memory. It can be opened, closed and opened again; its state stays.
+#[derive(Debug)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+    identity: Identity,
+    notes: LoadNotes,
+}
+
+/// Where a pool can be called; all that are named are opened at once.
+#[derive(Debug, Clone, Default)]
+pub struct Doors {
+    /// Plain HTTP; port 0 takes a free one.
+    pub http: Option<SocketAddr>,
+    /// HTTPS with a self-made certificate; port 0 takes a free one.
+    pub https: Option<SocketAddr>,
+    /// A Unix socket, made at this path; whoever can open it is root. A socket that lies there is replaced.
+    pub unix: Option<PathBuf>,
+}
+
+/// A pool whose doors are open. They close when it is stopped or dropped.
+#[derive(Debug)]
+pub struct Running {
+    handle: PoolHandle,
+    http: Option<SocketAddr>,
+    https: Option<SocketAddr>,
+    unix: Option<PathBuf>,
+    fingerprint: String,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Simulator {
+    /// The pool that we made up: two hosts, about forty VMs with disks, networks and storage.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn builtin(options: Options) -> Result<Self, DoorError> {
+        let epoch = jiff::Timestamp::now();
+        let pool = builtin::pool(options, epoch);
+        Simulator::with_pool(pool, LoadNotes::default())
+    }
+
+    /// The pool of a saved `state.db`.
+    ///
+    /// # Errors
+    /// When the bytes are no state database, with the place where that shows.
+    pub fn from_state_db(bytes: &[u8], options: Options) -> Result<Self, LoadError> {
+        let (database, notes) = state_db::load(bytes)?;
+        let random = Random::new(options.seed);
+        let pool = Pool::new(database, random, options, jiff::Timestamp::now());
+        Ok(Simulator::with_pool(pool, notes)?)
+    }
+
+    /// What the state database held that was not taken; empty for the built-in pool.
+    #[must_use]
+    pub fn notes(&self) -> &LoadNotes {
+        &self.notes
+    }
+
+    /// A handle on the pool, whether or not its doors are open.
+    #[must_use]
+    pub fn pool(&self) -> PoolHandle {
+        PoolHandle::new(self.shared.clone())
+    }
+
+    /// The SHA-256 fingerprint of the HTTPS certificate, 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.identity.fingerprint
+    }
+
+    /// The HTTPS certificate in PEM, for clients that want a file of authorities.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.identity.pem
+    }
+
+    /// Opens the doors and lets time pass. Must be called within a tokio runtime with I/O and time.
+    ///
+    /// # Errors
+    /// When an address or path cannot be taken.
+    pub async fn open(&self, doors: Doors) -> Result<Running, DoorError> {
+        let mut running = Running {
+            handle: self.pool(),
+            http: None,
+            https: None,
+            unix: None,
+            fingerprint: self.identity.fingerprint.clone(),
+            tasks: Vec::new(),
+        };
+        // Should one door fail, dropping `running` closes the others.
+        if let Some(address) = doors.http {
+            let (address, task) = doors::open_http(self.shared.clone(), address).await?;
+            running.http = Some(address);
+            running.tasks.push(task);
+        }
+        if let Some(address) = doors.https {
+            let (address, task) = doors::open_https(self.shared.clone(), address, &self.identity).await?;
+            running.https = Some(address);
+            running.tasks.push(task);
+        }
+        if let Some(path) = doors.unix {
+            running.tasks.push(doors::open_unix(self.shared.clone(), &path).await?);
+            running.unix = Some(path);
+        }
+        running.tasks.push(tokio::spawn(self.shared.clone().drive()));
+        Ok(running)
+    }
+
+    fn with_pool(mut pool: Pool, notes: LoadNotes) -> Result<Self, DoorError> {
+        let coordinator = pool.coordinator();
+        let address = pool.database.text("host", &coordinator, "address").to_owned();
+        let identity = Identity::new(&address)?;
+        identity.publish(&mut pool, &coordinator);
+        Ok(Simulator { shared: Arc::new(Shared::new(pool)), identity, notes })
+    }
+}
+
+/// Why a saved state makes no pool.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The bytes are no state database.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The pool's certificate could not be made.
+    #[error(transparent)]
+    Door(#[from] DoorError),
+}
+
+impl Running {
+    /// Where plain HTTP listens.
+    #[must_use]
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where HTTPS listens.
+    #[must_use]
+    pub fn https_address(&self) -> Option<SocketAddr> {
+        self.https
+    }
+
+    /// Where the Unix socket lies.
+    #[must_use]
+    pub fn unix_path(&self) -> Option<&Path> {
+        self.unix.as_deref()
+    }
+
+    /// The SHA-256 fingerprint of the HTTPS certificate, 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// A handle on the pool.
+    #[must_use]
+    pub fn pool(&self) -> PoolHandle {
+        self.handle.clone()
+    }
+
+    /// Closes all doors and every connection, and stops time.
+    pub async fn stop(mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        for task in self.tasks.drain(..) {
+            // Aborting is what ends it; anything else was reported when it happened.
+            _ = task.await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        if let Some(path) = &self.unix
+            && let Err(error) = std::fs::remove_file(path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(path = %path.display(), %error, "cannot remove the socket");
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Tasks: the record of a call under way, from its first `add` to the status that is written last.
+//!
+//! An `Async.` call's task stays until somebody destroys it; a synchronous call's task goes when the call returns.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use smol_str::SmolStr;
+use xapi::codec::{Failure, Reply, xml};
+use xapi::{Struct, Value};
+
+use crate::arguments::Arguments;
+use crate::clock::Moment;
+use crate::dispatch::Handler;
+use crate::failures;
+use crate::machine::Operation;
+use crate::pool::{Pool, Step};
+
+/// Between a task's other last writes and its status; seconds at speed 1.
+const SETTLING: f64 = 0.003;
+/// Between an asynchronous call's reply and its work; seconds at speed 1.
+const STARTING: f64 = 0.002;
+/// A finished task is thrown away after so many seconds.
+const FINISHED_KEPT: i64 = 3900;
+/// A task that is pending so long is thrown away, in seconds.
+const PENDING_KEPT: i64 = 24 * 3600;
+/// More tasks than this, and finished ones are thrown away early.
+const TASKS_MAX: usize = 200;
+/// A synchronous caller that has not come for its reply by then has hung up.
+const REPLY_KEPT: Duration = Duration::from_secs(60);
+
+/// Calls under way by task.
+pub(crate) type Jobs = HashMap<SmolStr, Job>;
+
+/// One call under way.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// The session that made the call.
+    pub(crate) session: SmolStr,
+    /// Whether somebody waits for the reply, so that the task is not kept.
+    waits: bool,
+    work: Work,
+    outcome: Option<Reply>,
+    done: Option<Moment>,
+    cancelled: bool,
+}
+
+#[derive(Debug)]
+enum Work {
+    /// Not begun.
+    Call(Handler, Arguments),
+    /// Under way.
+    Operation(Operation),
+    /// Done, or nothing to wait for.
+    Nothing,
+}
+
+/// What a method comes back with.
+pub(crate) enum Outcome {
+    /// The result, at once.
+    Done(Value),
+    /// Something that takes its time.
+    Lasting(Operation),
+}
+
+impl From<Value> for Outcome {
+    fn from(value: Value) -> Self {
+        Outcome::Done(value)
+    }
+}
+
+/// What a new task is to know of its call.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    /// From the request's own headers, keys already with their `http:`.
+    pub(crate) other_config: Vec<(SmolStr, SmolStr)>,
+    /// The task whose child it becomes.
+    pub(crate) subtask_of: Option<SmolStr>,
+}
+
+impl Pool {
+    /// Adds a pending task.
+    pub(crate) fn new_task(&mut self, label: &str, description: &str, origin: &Origin) -> SmolStr {
+        let reference = self.random.reference();
+        let other_config: Struct = origin
+            .other_config
+            .iter()
+            .map(|(key, value)| (key.clone(), Value::String(value.clone())))
+            .collect();
+        let mut fields = vec![
+            ("uuid", Value::String(self.random.uuid())),
+            ("name_label", label.into()),
+            ("name_description", description.into()),
+            ("created", self.clock.date()),
+            ("status", "pending".into()),
+            ("resident_on", Value::String(self.coordinator())),
+            ("other_config", Value::Struct(other_config)),
+        ];
+        if let Some(parent) = &origin.subtask_of {
+            fields.push(("subtask_of", Value::String(parent.clone())));
+        }
+        self.database.create("task", &reference, fields);
+        reference
+    }
+
+    /// Starts an asynchronous call and returns its task.
+    pub(crate) fn start_later(
+        &mut self,
+        label: &str,
+        handler: Handler,
+        arguments: Arguments,
+        origin: &Origin,
+    ) -> SmolStr {
+        let task = self.new_task(label, "", origin);
+        self.add_job(&task, false, handler, arguments);
+        self.schedule.add(self.clock.now() + self.clock.lasting(STARTING), Step::Begin(task.clone()));
+        task
+    }
+
+    /// Starts a synchronous call and returns its task, which is gone when the reply can be taken.
+    pub(crate) fn start_now(
+        &mut self,
+        label: &str,
+        handler: Handler,
+        arguments: Arguments,
+        origin: &Origin,
+    ) -> SmolStr {
+        let task = self.new_task(label, "", origin);
+        self.add_job(&task, true, handler, arguments);
+        self.begin(&task);
+        task
+    }
+
+    /// The reply of a synchronous call, once, when it is there.
+    pub(crate) fn take_reply(&mut self, task: &str) -> Option<Reply> {
+        let job = self.jobs.get(task)?;
+        job.done?;
+        self.jobs.remove(task).and_then(|job| job.outcome)
+    }
+
+    /// Whether the call of this task is still known.
+    pub(crate) fn has_job(&self, task: &str) -> bool {
+        self.jobs.contains_key(task)
+    }
+
+    /// Runs the method of a task.
+    pub(crate) fn begin(&mut self, task: &SmolStr) {
+        let Some(job) = self.jobs.get_mut(task) else { return };
+        let Work::Call(handler, mut arguments) = std::mem::replace(&mut job.work, Work::Nothing) else {
+            return;
+        };
+        if job.cancelled {
+            return self.complete(task, Err(failures::task_cancelled(task)));
+        }
+        arguments.task = Some(task.clone());
+        match handler.run(self, &arguments) {
+            Ok(Outcome::Done(value)) => self.complete(task, Ok(value)),
+            Err(failure) => self.complete(task, Err(failure)),
+            Ok(Outcome::Lasting(operation)) => {
+                let now = self.clock.now();
+                let whole = self.clock.lasting(operation.seconds());
+                for fraction in [0.25, 0.5, 0.75] {
+                    self.schedule.add(now + whole.mul_f64(fraction), Step::Progress(task.clone(), fraction));
+                }
+                self.schedule.add(now + whole, Step::Finish(task.clone()));
+                self.database.write("task", task, "allowed_operations", Value::Array(vec!["cancel".into()]));
+                if let Some(job) = self.jobs.get_mut(task) {
+                    job.work = Work::Operation(operation);
+                }
+            }
+        }
+    }
+
+    /// Shows how far a task has come; a cancelled one ends here.
+    pub(crate) fn progress(&mut self, task: &SmolStr, fraction: f64) {
+        let Some(job) = self.jobs.get_mut(task) else { return };
+        if !matches!(job.work, Work::Operation(_)) {
+            return;
+        }
+        if job.cancelled {
+            if let Work::Operation(operation) = std::mem::replace(&mut job.work, Work::Nothing) {
+                self.give_up(&operation, task);
+            }
+            return self.complete(task, Err(failures::task_cancelled(task)));
+        }
+        self.database.write("task", task, "progress", fraction);
+    }
+
+    /// The work of a task is done: its effect shows, then the task ends.
+    pub(crate) fn finish(&mut self, task: &SmolStr) {
+        let Some(job) = self.jobs.get_mut(task) else { return };
+        let Work::Operation(operation) = std::mem::replace(&mut job.work, Work::Nothing) else { return };
+        let reply = self.carry_out(&operation, task);
+        self.complete(task, reply);
+    }
+
+    /// Writes a task's status, the last of its writes.
+    pub(crate) fn settle(&mut self, task: &SmolStr) {
+        let Some(job) = self.jobs.get_mut(task) else { return };
+        let waits = job.waits;
+        let status = match &job.outcome {
+            Some(Ok(_)) => "success",
+            Some(Err(failure)) if failure.code == "TASK_CANCELLED" => "cancelled",
+            _ => "failure",
+        };
+        self.database.write("task", task, "status", status);
+        if waits {
+            self.schedule.add(self.clock.now(), Step::Discard(task.clone()));
+        } else {
+            self.jobs.remove(task);
+        }
+    }
+
+    /// Takes away a synchronous call's task and lets its reply go.
+    pub(crate) fn discard(&mut self, task: &SmolStr) {
+        self.database.delete("task", task);
+        let now = self.clock.now();
+        if let Some(job) = self.jobs.get_mut(task) {
+            job.done = Some(now);
+        }
+        self.stirs += 1;
+    }
+
+    /// Forgets all calls under way; whoever waits for one finds it gone.
+    pub(crate) fn abandon_jobs(&mut self) {
+        let jobs = std::mem::take(&mut self.jobs);
+        for (task, job) in jobs {
+            if let Work::Operation(operation) = job.work {
+                self.give_up(&operation, &task);
+            }
+        }
+        self.stirs += 1;
+    }
+
+    /// `task.cancel`: a wish, never an error for a task that is there.
+    pub(crate) fn cancel_task(&mut self, task: &str) -> Result<Outcome, Failure> {
+        self.known("task", task)?;
+        if let Some(job) = self.jobs.get_mut(task) {
+            job.cancelled = true;
+            // Look at once rather than at the next quarter.
+            if matches!(job.work, Work::Operation(_)) {
+                self.schedule.add(self.clock.now(), Step::Progress(task.into(), 0.0));
+            }
+        }
+        Ok(Value::VOID.into())
+    }
+
+    /// `task.destroy`: a finished task goes, a pending one is marked and goes when it has ended.
+    pub(crate) fn destroy_task(&mut self, task: &str) -> Result<Outcome, Failure> {
+        self.known("task", task)?;
+        if self.database.text("task", task, "status") == "pending" {
+            let mark: Struct = [("destroy".into(), "destroy".into())].into_iter().collect();
+            self.database.write("task", task, "current_operations", Value::Struct(mark));
+        } else {
+            self.database.delete("task", task);
+        }
+        Ok(Value::VOID.into())
+    }
+
+    /// Throws away tasks by age, by mark and by number.
+    pub(crate) fn reap_tasks(&mut self) {
+        let now = self.clock.now();
+        self.jobs.retain(|_, job| job.done.is_none_or(|done| now.saturating_sub(done) < REPLY_KEPT));
+        let old_finished = self.clock.date_before(FINISHED_KEPT);
+        let old_pending = self.clock.date_before(PENDING_KEPT);
+        let tasks: Vec<SmolStr> =
+            self.database.table("task").map(|table| table.rows.keys().cloned().collect()).unwrap_or_default();
+        let mut finished = Vec::new();
+        let mut young = 0usize;
+        for task in tasks {
+            let pending = self.database.text("task", &task, "status") == "pending";
+            let marked = self
+                .database
+                .value("task", &task, "current_operations")
+                .and_then(Value::as_struct)
+                .is_some_and(|operations| {
+                    operations.iter().any(|(_, word)| word.as_str() == Some("destroy"))
+                });
+            let at = SmolStr::new(self.database.text("task", &task, "finished"));
+            let old = if pending {
+                self.database.text("task", &task, "created") < old_pending.as_str()
+            } else {
+                marked || at < old_finished
+            };
+            if old {
+                self.database.delete("task", &task);
+                continue;
+            }
+            young += 1;
+            if !pending {
+                finished.push((at, task));
+            }
+        }
+        if young > TASKS_MAX {
+            finished.sort();
+            let keep = TASKS_MAX.saturating_sub(finished.len());
+            let surplus = finished.len().saturating_sub(keep);
+            for (_, task) in finished.into_iter().take(surplus) {
+                self.database.delete("task", &task);
+            }
+        }
+    }
+
+    fn add_job(&mut self, task: &SmolStr, waits: bool, handler: Handler, arguments: Arguments) {
+        let session = arguments.session.clone();
+        let work = Work::Call(handler, arguments);
+        self.jobs
+            .insert(task.clone(), Job { session, waits, work, outcome: None, done: None, cancelled: false });
+    }
+
+    /// The writes that end a task, but for its status.
+    fn complete(&mut self, task: &SmolStr, reply: Reply) {
+        let date = self.clock.date();
+        self.database.write("task", task, "allowed_operations", Value::Array(Vec::new()));
+        self.database.write("task", task, "finished", date);
+        self.database.write("task", task, "progress", 1.0);
+        match &reply {
+            Ok(value) => {
+                self.database.write("task", task, "result", xml::encode_value(value));
+            }
+            Err(failure) => {
+                let words = std::iter::once(&failure.code).chain(&failure.parameters);
+                let words: Vec<Value> = words.map(|word| Value::String(word.clone())).collect();
+                self.database.write("task", task, "error_info", Value::Array(words));
+            }
+        }
+        if let Some(job) = self.jobs.get_mut(task) {
+            job.outcome = Some(reply);
+        }
+        self.schedule.add(self.clock.now() + self.clock.lasting(SETTLING), Step::Settle(task.clone()));
+    }
+}
