@@ -20,9 +20,8 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(crate) use grant::{AllowRule, Digest, GrantFile, ReadRule};
-pub(crate) use password::{Password, PasswordError};
-pub(crate) use pattern::Pattern;
+pub(crate) use grant::{Digest, GrantFile, LimitSettings};
+pub(crate) use password::Password;
 pub(crate) use pool::Pool;
 pub(crate) use problem::{Located, Place, Problem, Problems};
 

@@ -381,3 +381,37 @@ fn the_shipped_grants_are_right() {
     }
     assert!(count > 0);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(400))]
+
+    /// Whatever befalls a file, reading it ends with a configuration or with problems that can be shown.
+    #[test]
+    fn no_text_brings_the_reading_down(
+        cuts in proptest::collection::vec((0.0..1.0, 0_usize..12, "[\\PC\\n\"'\\[\\]{}=.,#0-9]{0,6}"), 1..4),
+    ) {
+        let mut text = format!(
+            "state = \"/srv/x\"\nplugins = \"plugins\"\n[log]\nformat = \"json\"\nlevel = \"info\"\n[stop]\ndrain = \"1m\"\n{}",
+            good_pool()
+        );
+        for (at, length, put) in cuts {
+            let mut start = (text.len() as f64 * at) as usize;
+            while !text.is_char_boundary(start) {
+                start -= 1;
+            }
+            let end = text[start..].char_indices().nth(length).map_or(text.len(), |(index, _)| start + index);
+            text.replace_range(start..end, &put);
+        }
+        match Files::new(&text, "").load() {
+            Ok(config) => proptest::prop_assert!(!config.pools.is_empty()),
+            Err(problems) => {
+                proptest::prop_assert!(!problems.errors.is_empty());
+                for problem in &problems.errors {
+                    let line = problem.place.as_ref().map_or(1, |place| place.line);
+                    proptest::prop_assert!(line <= text.lines().count().max(1) + 1, "{problem}");
+                    proptest::prop_assert!(!problem.to_string().is_empty());
+                }
+            }
+        }
+    }
+}

@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<Counts> {
         .read_only(&daemon, "/usr/sbin/xapiary")
         .read_only(&component, "/etc/xapiary/plugins/vm_keepalive.wasm")
         .read_only(tree.join("config/systemd/xapiary.service"), "/etc/systemd/system/xapiary.service")
+        .read_only(tree.join("config"), "/usr/lib/xapiary-shipped")
         .read_only(tree.join("tests/systemd"), "/usr/lib/xapiary-test")
         .read_only(tree.join("tests/systemd/pool.service"), "/etc/systemd/system/xapiary-test-pool.service")
         .read_only(
