@@ -56,7 +56,7 @@ impl Service {
     pub(crate) async fn start(config: &Config) -> Result<Self> {
         let journal = Journal::open(&config.state, &journal::Options::default())
             .with_context(|| format!("opening the journal in {}", config.state.display()))?;
-        let host = Host::new(&plugin_host::Options::default()).context("preparing the sandbox for plugins")?;
+        let host = Host::new(plugin_host::Options::default()).context("preparing the sandbox for plugins")?;
         let (stop, stopped) = watch::channel(false);
         let mut service = Service {
             journal,

@@ -30,7 +30,7 @@ pub(crate) enum Moment {
         /// The event's number.
         sequence: u64,
         /// What.
-        line: plugin_host::LogLine,
+        line: plugin_host::report::LogLine,
     },
     /// A call of a plugin that changes something is about to be sent.
     Call {
@@ -39,7 +39,7 @@ pub(crate) enum Moment {
         /// The event's number.
         sequence: u64,
         /// `VM.start`.
-        method: &'static str,
+        method: String,
         /// The object that it is called on, by name where there is one.
         target: String,
     },
@@ -48,7 +48,7 @@ pub(crate) enum Moment {
         /// The event's number.
         sequence: u64,
         /// `VM.start`.
-        method: &'static str,
+        method: String,
         /// What came of it, in words.
         outcome: String,
         /// How long it took.

@@ -4,7 +4,7 @@
 //! guests and pools put into names cannot break a line or steer a terminal: control characters are escaped. This room
 //! must not know what is logged.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 

@@ -53,7 +53,7 @@ pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
 }
 
 fn plugins(config: &Config) -> Result<Vec<Problem>> {
-    let host = Host::new(&plugin_host::Options::default())?;
+    let host = Host::new(plugin_host::Options::default())?;
     let enabled = config.grants.iter().filter(|grant_file| grant_file.enabled);
     Ok(enabled.filter_map(|grant_file| Installed::load(&host, grant_file).err()).flatten().collect())
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use plugin_host::{BoxFuture, CallError, TaskState};
+use plugin_host::pool::{BoxFuture, CallError, Pool, TaskState};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -123,7 +123,7 @@ fn call_error(error: &Error) -> CallError {
     }
 }
 
-impl plugin_host::Pool for LivePool {
+impl Pool for LivePool {
     fn name(&self) -> &str {
         &self.name
     }

@@ -24,7 +24,6 @@ use xapi::model::World;
 use xapi::{Error, Lease, Value};
 
 pub(crate) use live_pool::{LivePool, PoolState};
-pub(crate) use redact::REDACTED;
 pub(crate) use tail::{Recent, Tail};
 
 use crate::event::{self, Connection, PoolEvent, StoredError, Told};

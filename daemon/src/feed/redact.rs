@@ -6,7 +6,7 @@ use xapi::events::Batch;
 use xapi::{Struct, Value};
 
 /// What stands in the place of a secret.
-pub(crate) const REDACTED: &str = "(redacted)";
+const REDACTED: &str = "(redacted)";
 
 /// Keys of maps whose value is a secret when one of these words is in them, whatever the case: storage and
 /// directory passwords travel in `device_config` and `other_config`.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use journal::{EffectId, Finish, Journal, Outcome};
-use plugin_host::{BoxFuture, EffectOutcome, Intended, Ledger, LogLine, LogSink, Report, StateReader};
+use plugin_host::pool::{BoxFuture, EffectOutcome, Intended, Ledger, LogSink, StateReader};
+use plugin_host::report::{Level, LogLine, Report};
 use xapi::codec::json;
 use xapi::{Failure, Value};
 
@@ -138,15 +139,15 @@ fn micros(duration: Duration) -> i64 {
 struct Scribe {
     delivery: Delivery,
     /// Calls on their way, by the number of their effect.
-    sent: Mutex<HashMap<u64, (&'static str, Instant)>>,
+    sent: Mutex<HashMap<u64, (String, Instant)>>,
 }
 
 impl Scribe {
-    fn sent(&self) -> MutexGuard<'_, HashMap<u64, (&'static str, Instant)>> {
+    fn sent(&self) -> MutexGuard<'_, HashMap<u64, (String, Instant)>> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn called(&self, method: &'static str, outcome: &EffectOutcome, took: Duration) {
+    fn called(&self, method: &str, outcome: &EffectOutcome, took: Duration) {
         let delivery = &self.delivery;
         let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
         let words = match outcome_words(outcome) {
@@ -158,12 +159,12 @@ impl Scribe {
             (word, _) => word.to_owned(),
         };
         tracing::info!(plugin, sequence, method, outcome = words, took_ms = took.as_millis(), "the pool answered");
-        delivery.story.tell(|| Moment::Called { sequence, method, outcome: words, took });
+        delivery.story.tell(|| Moment::Called { sequence, method: method.to_owned(), outcome: words, took });
     }
 }
 
 impl Ledger for Scribe {
-    fn intend<'a>(&'a self, intent: plugin_host::Intent) -> BoxFuture<'a, Result<Intended, String>> {
+    fn intend<'a>(&'a self, intent: plugin_host::pool::Intent) -> BoxFuture<'a, Result<Intended, String>> {
         Box::pin(async move {
             let delivery = &self.delivery;
             let recorded = delivery
@@ -173,19 +174,19 @@ impl Ledger for Scribe {
                     sequence: delivery.event.sequence,
                     attempt: delivery.attempt,
                     index: intent.index,
-                    method: intent.method.to_owned(),
+                    method: intent.method.clone(),
                     arguments: json::encode_value(&Value::Array(intent.arguments.clone())),
                     at_micros: Timestamp::now().as_microsecond(),
                 })
                 .await;
             let id = recorded.map_err(|error| format!("recording the intended call: {error}"))?;
             let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
-            let target = target(&delivery.pool, intent.method, &intent.arguments);
+            let target = target(&delivery.pool, &intent.method, &intent.arguments);
             tracing::info!(plugin, sequence, method = intent.method, target, "calling the pool");
             delivery.story.tell(|| Moment::Call {
                 plugin: plugin.clone(),
                 sequence,
-                method: intent.method,
+                method: intent.method.clone(),
                 target,
             });
             self.sent().insert(id.0, (intent.method, Instant::now()));
@@ -198,7 +199,7 @@ impl Ledger for Scribe {
             let delivery = &self.delivery;
             let sent = self.sent().remove(&effect);
             if let Some((method, sent)) = sent {
-                self.called(method, &outcome, sent.elapsed());
+                self.called(&method, &outcome, sent.elapsed());
             }
             let (word, detail) = outcome_words(&outcome);
             let text = json::encode_value(&Value::Array(vec![word.into(), detail.clone()]));
@@ -265,11 +266,11 @@ impl LogSink for Scribe {
         let fields: Vec<String> = line.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
         let fields = fields.join(" ");
         match line.level {
-            plugin_host::Level::Error => tracing::error!(target: "plugin", plugin, sequence, fields, "{text}"),
-            plugin_host::Level::Warn => tracing::warn!(target: "plugin", plugin, sequence, fields, "{text}"),
-            plugin_host::Level::Info => tracing::info!(target: "plugin", plugin, sequence, fields, "{text}"),
-            plugin_host::Level::Debug => tracing::debug!(target: "plugin", plugin, sequence, fields, "{text}"),
-            plugin_host::Level::Trace => tracing::trace!(target: "plugin", plugin, sequence, fields, "{text}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, sequence, fields, "{text}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, sequence, fields, "{text}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, sequence, fields, "{text}"),
+            Level::Debug => tracing::debug!(target: "plugin", plugin, sequence, fields, "{text}"),
+            Level::Trace => tracing::trace!(target: "plugin", plugin, sequence, fields, "{text}"),
         }
         self.delivery.story.tell(|| Moment::Log { plugin: plugin.clone(), sequence, line: line.clone() });
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plugin_host::grant::{RawAllow, RawRead};
 use plugin_host::{Grant, Host, Limits, Plugin, RawGrant, Subscription, Terms};
 
 use crate::config::{Digest, GrantFile, LimitSettings, Located, Place, Problem};
@@ -93,7 +94,7 @@ fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> 
         allow: grant_file
             .allow
             .iter()
-            .map(|rule| plugin_host::RawAllow {
+            .map(|rule| RawAllow {
                 call: texts(&rule.call),
                 on: rule.on.as_ref().map(|on| on.value.clone()),
             })
@@ -101,10 +102,10 @@ fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> 
         read: grant_file
             .read
             .iter()
-            .map(|rule| plugin_host::RawRead { class: texts(&rule.class), fields: texts(&rule.fields) })
+            .map(|rule| RawRead { class: texts(&rule.class), fields: texts(&rule.fields) })
             .collect(),
     };
-    match Grant::compile(raw) {
+    match Grant::compile(&raw) {
         Ok(grant) => Some(grant),
         Err(wrong) => {
             problems.extend(wrong.into_iter().map(|wrong| {

@@ -8,5 +8,5 @@ mod retry;
 mod translate;
 mod worker;
 
-pub(crate) use installed::{InstallError, Installed};
-pub(crate) use worker::{Worker, WorkerError};
+pub(crate) use installed::Installed;
+pub(crate) use worker::Worker;

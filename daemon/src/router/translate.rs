@@ -1,6 +1,7 @@
 //! From the daemon's events to what a plugin is told, and which subscription wants it. Pure.
 
-use plugin_host::{Change, Connection, Ending, Event, Operation, Origin, Subject, Subscription, TaskOutcome};
+use plugin_host::Subscription;
+use plugin_host::event::{Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
 use xapi::events;
 
 use crate::event::{self, PoolEvent, Told};
@@ -44,7 +45,7 @@ pub(super) fn subject(told: &Told) -> Subject {
 
 /// The first subscription that wants it.
 pub(super) fn wanted<'s>(subscriptions: &'s [Subscription], subject: &Subject) -> Option<&'s Subscription> {
-    subscriptions.iter().find(|subscription| subscription.wants(subject))
+    subscriptions.iter().find(|subscription| subscription.wants(subject, false))
 }
 
 /// The event as a delivery carries it.

@@ -119,7 +119,8 @@ impl Worker {
             }
             let lagging = self.queue.cursor() > self.noted_cursor;
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => {}
+                // Either it says stop, or whoever could say so is gone.
+                _ = stop.changed() => {}
                 _ = last.changed() => {}
                 Some(ended) = self.running.join_next() => self.ended(ended)?,
                 () = until(self.queue.due()) => {}

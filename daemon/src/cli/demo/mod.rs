@@ -169,7 +169,7 @@ impl Play {
                         );
                     }
                     Moment::Log { plugin, sequence, line } if following == Some(sequence) => {
-                        let refused = line.source == plugin_host::Source::Host;
+                        let refused = line.source == plugin_host::report::Source::Host;
                         self.refused += u32::from(refused);
                         let who = if refused { Who::Refused } else { Who::Plugin };
                         let by = if refused { String::new() } else { format!("{plugin}: ") };

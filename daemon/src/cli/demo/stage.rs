@@ -35,7 +35,7 @@ impl Stage {
             ..Options::default()
         };
         let simulator = match state {
-            None => Simulator::builtin(options),
+            None => Simulator::builtin(options).context("making up a pool")?,
             Some(path) => {
                 let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
                 Simulator::from_state_db(&bytes, options)
@@ -72,7 +72,7 @@ on = '"keepalive" in self.tags && !("hands-off" in self.tags)'"#;
 fn write_config(folder: &Path, running: &Running, component: &Path) -> Result<Config> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let address = running.https_address().context("the simulated pool has no HTTPS door")?;
-    let fingerprint = running.fingerprint().context("the simulated pool has no certificate")?;
+    let fingerprint = running.fingerprint();
     let password = folder.join("password");
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&password)?;
     std::io::Write::write_all(&mut file, PASSWORD.as_bytes())?;
@@ -121,10 +121,10 @@ fn toml_text(text: &str) -> String {
 /// A person's own client on the same pool.
 fn admin(running: &Running) -> Result<Client> {
     let address = running.https_address().context("the simulated pool has no HTTPS door")?;
-    let fingerprint = running.fingerprint().context("the simulated pool has no certificate")?;
+    let fingerprint = running.fingerprint();
     let address = Address::Https { host: address.ip().to_string(), port: address.port() };
     let client = Client::new(Settings {
-        endpoint: Endpoint::new(address, Trust::Pinned(vec![fingerprint]))?,
+        endpoint: Endpoint::new(address, Trust::Pinned(vec![fingerprint.parse()?]))?,
         members: Vec::new(),
         user: USER.to_owned(),
         password: Arc::new(SecretString::from(PASSWORD)),

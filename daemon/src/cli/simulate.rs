@@ -1,0 +1,122 @@
+//! `xapiary simulate`: a simulated pool that anybody can log in to.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use simulator::{Doors, Options, Simulator};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Answer;
+use crate::config::{LogFormat, Password};
+use crate::{systemd, telemetry};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  xapiary simulate --https 127.0.0.1:8443
+  xapiary simulate --http 127.0.0.1:8080 --unix /tmp/xapi --crash-every 30s
+  xapiary simulate --state /var/lib/xcp/state.db --https [::1]:0")]
+pub(super) struct Arguments {
+    /// Open a plain HTTP door at ADDRESS:PORT (port 0: any free one)
+    #[arg(long, value_name = "ADDR")]
+    http: Option<SocketAddr>,
+    /// Open an HTTPS door with a certificate made for it; its fingerprint is printed
+    #[arg(long, value_name = "ADDR")]
+    https: Option<SocketAddr>,
+    /// Open a Unix socket, on which anybody who may use the file is root
+    #[arg(long, value_name = "PATH")]
+    unix: Option<PathBuf>,
+    /// Begin with a copy of a real pool's state database (/var/lib/xcp/state.db)
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// The user who may log in
+    #[arg(long, value_name = "NAME", default_value = "root")]
+    user: String,
+    /// The file with that user's password, readable by its owner alone; without it the password is `simulated`
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+    /// Every so often (30s, 5m), a running VM that is tagged or not goes Halted by itself
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    crash_every: Option<Duration>,
+    /// How much faster than nature operations run; 1 starts a VM in about four seconds
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    speed: f64,
+    /// What made-up references and choices follow from: the same seed gives the same pool
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+}
+
+pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
+    if arguments.http.is_none() && arguments.https.is_none() && arguments.unix.is_none() {
+        bail!("a pool needs a door: give --http, --https or --unix (or several)");
+    }
+    if !arguments.speed.is_finite() || arguments.speed <= 0.0 {
+        bail!("--speed {} is no speed: give a number above 0", arguments.speed);
+    }
+    telemetry::start(LogFormat::Auto, "info")?;
+    let defaults = Options::default();
+    let password = match &arguments.password_file {
+        None => defaults.password.clone(),
+        Some(path) => {
+            let password = Password::File(path.clone()).read()?;
+            secrecy::ExposeSecret::expose_secret(&password).to_owned()
+        }
+    };
+    let options = Options {
+        user: arguments.user.clone(),
+        password,
+        speed: arguments.speed,
+        crash_every: arguments.crash_every,
+        seed: arguments.seed,
+    };
+    let simulator = match &arguments.state {
+        None => Simulator::builtin(options).context("making up a pool")?,
+        Some(path) => {
+            let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            Simulator::from_state_db(&bytes, options).with_context(|| format!("loading {}", path.display()))?
+        }
+    };
+    let doors =
+        Doors { http: arguments.http, https: arguments.https, unix: arguments.unix.clone() };
+    let mut asked_to_stop = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let running = simulator.open(doors).await.context("opening the pool's doors")?;
+    describe(&simulator, &running);
+    systemd::ready("simulating a pool");
+    tokio::select! {
+        _ = asked_to_stop.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+    systemd::stopping("closing the doors");
+    running.stop().await;
+    Ok(Answer::Done)
+}
+
+/// What a person or a script needs to log in, one fact a line.
+fn describe(simulator: &Simulator, running: &simulator::Running) {
+    let pool = running.pool();
+    let count = |class: &str| pool.records(class).len();
+    anstream::println!("{} hosts, {} VMs, {} SRs, {} VDIs", count("host"), count("VM"), count("SR"), count("VDI"));
+    let notes = simulator.notes();
+    for (what, counts) in [("table", &notes.unknown_tables), ("column", &notes.unknown_columns)] {
+        for (name, rows) in counts {
+            anstream::println!("note: {what} {name} is not known and was left out ({rows} rows)");
+        }
+    }
+    if let Some(address) = running.http_address() {
+        anstream::println!("http: http://{address}");
+    }
+    if let Some(address) = running.https_address() {
+        anstream::println!("https: https://{address}");
+        anstream::println!("fingerprint: {}", running.fingerprint());
+    }
+    if let Some(path) = running.unix_path() {
+        anstream::println!("unix: unix:{}", path.display());
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 30s or 5m"))
+}
