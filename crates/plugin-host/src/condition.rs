@@ -167,12 +167,17 @@ impl Condition {
             let others =
                 scope.variables.iter().map(|name| (*name, Cel::Map(Map { map: Arc::default() }))).collect();
             match self.run(own, others) {
+                // What an empty record lacks, a real one may have.
                 Err(
-                    error @ (ExecutionError::UndeclaredReference(_)
-                    | ExecutionError::NoSuchOverload(_)
-                    | ExecutionError::UnexpectedType { .. }),
-                ) => faults.push(error.to_string()),
-                _ => return Ok(()),
+                    ExecutionError::NoSuchKey(_)
+                    | ExecutionError::IndexOutOfBounds(_)
+                    | ExecutionError::DivisionByZero(_)
+                    | ExecutionError::RemainderByZero(_)
+                    | ExecutionError::Overflow(..)
+                    | ExecutionError::FunctionError { .. },
+                )
+                | Ok(_) => return Ok(()),
+                Err(error) => faults.push(error.to_string()),
             }
         }
         faults.into_iter().next().map_or(Ok(()), Err)
@@ -390,7 +395,7 @@ mod tests {
             ("selv.power_state == \"Halted\"", "nothing is named `selv`; did you mean `self`?"),
             ("self.tags.exists(t, self.tags.exists(u, self.tags.exists(v, t == v)))", "loops are nested"),
             ("self.name_label", "got 'string', want 'bool'"),
-            ("self.name_label + 1 == 2", "no matching overload"),
+            ("self.name_label + 1 == 2", "nsupported"),
             ("frobnicate(self.name_label)", "frobnicate"),
         ] {
             let found = error(source);

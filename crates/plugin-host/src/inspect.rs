@@ -1,7 +1,9 @@
 //! Reads a component without compiling it: what it is, its manifest, and what it imports. Milliseconds where
 //! compiling takes seconds, and safe on any bytes.
 
-use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{
+    ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, TypeBounds, Validator, WasmFeatures,
+};
 
 use crate::load::LoadError;
 use crate::manifest::{MANIFEST_SECTION, Manifest};
@@ -89,7 +91,11 @@ fn walk(bytes: &[u8]) -> Result<Found<'_>, LoadError> {
             }
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    found.imports.push(import.map_err(wrong)?.name.name.to_owned());
+                    let import = import.map_err(wrong)?;
+                    // Types that a world names are no interfaces: they stand for what an interface already brings.
+                    if !matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        found.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {

@@ -16,7 +16,7 @@ pub const MANIFEST_SECTION: &str = "xapiary:manifest";
 /// A plugin's manifest, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
-    /// Lower-case letters, digits and dashes.
+    /// Lower-case letters, digits, dashes and underscores, a letter first, at most 64.
     pub name: String,
     /// The plugin's own version, as written.
     pub version: String,

@@ -30,8 +30,10 @@ pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
     if let Some(name) = &name
         && !is_name(name)
     {
-        reader
-            .problem(0, format!("`name` is `{name}`: use lower-case letters, digits and dashes, at most 64"));
+        reader.problem(
+            0,
+            format!("`name` is `{name}`: use lower-case letters, digits, `-` and `_`, at most 64"),
+        );
     }
     let version = reader.required_text(&table, "version", "the manifest", 0);
     let contract = reader.required_text(&table, "contract", "the manifest", 0);
@@ -60,7 +62,9 @@ pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
 
 fn is_name(name: &str) -> bool {
     name.len() <= 64
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
         && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
 }
 
