@@ -96,6 +96,9 @@ enum Token {
     Close,
 }
 
+/// The language's own words; it knows no others.
+const WORDS: &[&str] = &["field", "and", "or", "not", "true", "false"];
+
 fn tokens(text: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
@@ -111,7 +114,8 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
             }
             letter if letter.is_ascii_alphabetic() => {
                 let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-                (Token::Word(rest.get(..end)?.to_owned()), end)
+                let word = rest.get(..end).filter(|word| WORDS.contains(word))?;
+                (Token::Word(word.to_owned()), end)
             }
             _ => return None,
         };

@@ -104,15 +104,15 @@ impl PoolHandle {
     /// When there is no such class, or a value is of another type than its field.
     pub fn create(&self, class: &str, fields: Struct) -> Result<SmolStr, Failure> {
         let known = catalog::entry(class).ok_or_else(|| failures::handle_invalid(class, ""))?;
-        let mut values = Vec::new();
-        for (name, value) in fields.iter() {
+        let mut values = Vec::with_capacity(fields.len() + 1);
+        for (name, value) in fields {
             let missing = || failures::internal(format_args!("no field {class}.{name}"));
-            let (_, field) = known.field(name).ok_or_else(missing)?;
-            values.push((field.name, arguments::typed(&field.kind, value, name)?));
+            let (_, field) = known.field(&name).ok_or_else(missing)?;
+            values.push((field.name, arguments::typed(&field.kind, &value, &name)?));
         }
         Ok(self.shared.with(|pool| {
             let reference = pool.random.reference();
-            if fields.get("uuid").is_none() {
+            if !values.iter().any(|(name, _)| *name == "uuid") {
                 values.push(("uuid", Value::String(pool.random.uuid())));
             }
             pool.database.create(class, &reference, values);

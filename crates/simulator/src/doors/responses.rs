@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
@@ -116,8 +117,13 @@ pub(super) fn rpc(wire: Wire, body: String) -> Response<Body> {
 pub(super) fn truncated(wire: Wire, body: String) -> Response<Body> {
     let length = body.len();
     let half = Bytes::from(body).slice(..length / 2);
-    let parts = [Ok(Frame::data(half)), Err(Refused)];
-    let mut response = Response::new(BodyExt::boxed(StreamBody::new(futures_util::stream::iter(parts))));
+    // Without a pause between the two, nothing would be sent at all.
+    let end = async {
+        tokio::task::yield_now().await;
+        Err(Refused)
+    };
+    let parts = stream::iter([Ok(Frame::data(half))]).chain(stream::once(end));
+    let mut response = Response::new(BoxBody::new(StreamBody::new(parts)));
     head(&mut response, wire);
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     response

@@ -117,7 +117,7 @@ impl Client {
 
     /// One field of one object.
     pub(crate) async fn field(&self, class: &str, reference: &Value, field: &str) -> Value {
-        self.ok(&format!("{class}.get_{field}"), &[reference.clone()]).await
+        self.ok(&format!("{class}.get_{field}"), std::slice::from_ref(reference)).await
     }
 
     /// `event.from` for up to ten seconds: events and the next token.

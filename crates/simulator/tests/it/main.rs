@@ -1,5 +1,7 @@
 //! The simulator from outside: over its doors, with the codec that real pools are spoken to with.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod client;
 mod doors;
 mod events;
