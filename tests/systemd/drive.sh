@@ -13,7 +13,7 @@ trap 'journalctl --no-pager --output short-precise >/results/journal.log' EXIT
 
 main() {
     install_service
-    check "the service gets ready" start_service
+    check "the service gets ready" start_service || fail_all "the service is not there, so nothing else can be seen"
     check "it runs as a user of its own" not_root
     check "its state is closed to others" state_is_private
     check "it watches the pool" await 20 pool_is_watched
@@ -77,7 +77,7 @@ configure() {
 	CONFIG
 }
 
-pool_fingerprint() { grep --only-matching --max-count=1 'sha256:[0-9a-f]\{64\}' /run/xapiary-test-pool.out; }
+pool_fingerprint() { sed --quiet 's/^fingerprint: //p' /run/xapiary-test-pool.out; }
 
 start_service() { timeout 40 systemctl start xapiary; }
 not_root() { [ "$(stat --format %u "/proc/$(main_pid)")" -ge 61184 ]; }
@@ -119,7 +119,7 @@ events_up_to() { ask "SELECT sequence, kind, class, reference, at_micros, payloa
 count_effects() { ask "SELECT count(*) FROM effect"; }
 ask() { sqlite3 -readonly "$database" ".timeout 5000" "$1"; }
 main_pid() { systemctl show --property MainPID --value xapiary; }
-kill_main() { kill "-$1" "$(main_pid)"; }
+kill_main() { systemctl kill --kill-whom=main --signal="$1" xapiary; }
 
 # await SECONDS COMMAND...: until the command succeeds.
 await() {
@@ -139,6 +139,7 @@ check() {
         echo "ok $name" >>"$report"
     else
         echo "not ok $name: $* failed after $SECONDS s: ${output//$'\n'/ }" >>"$report"
+        return 1
     fi
 }
 
