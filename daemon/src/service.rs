@@ -46,8 +46,8 @@ pub(crate) struct Summary {
     pub(crate) counts: journal::Counts,
     /// From the complete answer of a pool to the start of a plugin.
     pub(crate) latency: Percentiles,
-    /// Deliveries that had to be cut off at the stop; they come again.
-    pub(crate) cut_off: usize,
+    /// Whether all running deliveries came to their end; those that were cut off come again.
+    pub(crate) drained: bool,
 }
 
 impl Service {
@@ -164,20 +164,11 @@ impl Service {
     /// Stops: no more events are taken in, running deliveries may end within `drain`, sessions are closed.
     pub(crate) async fn stop(mut self, drain: Duration) -> Result<Summary> {
         self.stop.send_replace(true);
-        let pending = self.workers.len();
         let drained = tokio::time::timeout(drain, async {
             while self.feeds.join_next().await.is_some() {}
-            let mut ended = 0;
-            while self.workers.join_next().await.is_some() {
-                ended += 1;
-            }
-            ended
-        })
-        .await;
-        let cut_off = match drained {
-            Ok(_) => 0,
-            Err(_) => pending.min(self.workers.len().max(1)),
-        };
+            while self.workers.join_next().await.is_some() {}
+        });
+        let drained = drained.await.is_ok();
         self.workers.shutdown().await;
         self.feeds.shutdown().await;
         let logouts: JoinSet<()> = self.pools.iter().cloned().map(|pool| async move { pool.client().logout().await }).collect();
@@ -185,7 +176,7 @@ impl Service {
         _ = tokio::time::timeout(LOGOUT_TIMEOUT, logouts.join_all()).await;
         let counts = self.journal.counts().await.context("counting what the journal holds")?;
         self.journal.close().await.context("closing the journal")?;
-        Ok(Summary { ran: self.started.elapsed(), counts, latency: self.latency.percentiles(), cut_off })
+        Ok(Summary { ran: self.started.elapsed(), counts, latency: self.latency.percentiles(), drained })
     }
 }
 

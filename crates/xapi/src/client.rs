@@ -6,6 +6,7 @@
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 
@@ -203,19 +204,27 @@ impl Client {
     /// Polls for events over the connection that is kept for it, with a session that the caller has. Unlike
     /// [`Client::call`] it does not go on silently with a new session: tokens die with the old one.
     ///
-    /// `wait` is how long xapi may hold the answer back.
+    /// `wait` is how long xapi may hold the answer back. Beside the answer is the moment when its last byte was in.
     ///
     /// # Errors
     /// As for [`Client::call`]; after SESSION_INVALID the next [`Client::lease`] is a new one.
-    pub async fn poll(&self, lease: &Lease, classes: &[Value], token: &str, wait: Duration) -> Result<Value, Error> {
+    pub async fn poll(
+        &self,
+        lease: &Lease,
+        classes: &[Value],
+        token: &str,
+        wait: Duration,
+    ) -> Result<(Value, Instant), Error> {
         let arguments = [Value::Array(classes.to_vec()), token.into(), wait.as_secs_f64().into()];
         let timeout = wait * 2 + Duration::from_secs(15);
         let transports = self.transports();
-        let outcome = self.exchange(&transports.polls, "event.from", &with_session(lease, &arguments), timeout).await;
+        let sent = self.send(&transports.polls, "event.from", &with_session(lease, &arguments), timeout).await;
+        let received = Instant::now();
+        let outcome = sent.and_then(|reply| self.read("event.from", &reply));
         if let Err(error) = &outcome {
             self.session_ended(error, lease).await?;
         }
-        outcome
+        outcome.map(|value| (value, received))
     }
 
     /// Ends the session, if there is one. Failures do not matter: xapi collects what is left behind.
@@ -301,12 +310,23 @@ impl Client {
         arguments: &[Value],
         timeout: Duration,
     ) -> Result<Value, Error> {
-        let body = xml::encode_call(method, arguments);
-        let reply = transport
-            .post("/", body, timeout)
-            .await
-            .map_err(|source| Error::Transport { method: method.to_owned(), source })?;
-        xml::decode_reply(&reply, &self.inner.settings.limits)
+        let reply = self.send(transport, method, arguments, timeout).await?;
+        self.read(method, &reply)
+    }
+
+    async fn send(
+        &self,
+        transport: &Transport,
+        method: &str,
+        arguments: &[Value],
+        timeout: Duration,
+    ) -> Result<Bytes, Error> {
+        let sent = transport.post("/", xml::encode_call(method, arguments), timeout).await;
+        sent.map_err(|source| Error::Transport { method: method.to_owned(), source })
+    }
+
+    fn read(&self, method: &str, reply: &[u8]) -> Result<Value, Error> {
+        xml::decode_reply(reply, &self.inner.settings.limits)
             .map_err(|source| Error::Decode { method: method.to_owned(), source })?
             .map_err(|failure| Error::Xapi { method: method.to_owned(), failure: without_session(failure) })
     }

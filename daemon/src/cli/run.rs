@@ -99,9 +99,13 @@ fn tell(summary: &Summary) {
         events = summary.counts.events,
         dead_letters = summary.counts.dead,
         deliveries = summary.latency.count,
-        start_p50_us = summary.latency.p50.as_micros(),
-        start_p99_us = summary.latency.p99.as_micros(),
-        cut_off = summary.cut_off,
+        start_p50_us = micros(summary.latency.p50),
+        start_p99_us = micros(summary.latency.p99),
+        drained = summary.drained,
         "stopped"
     );
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

@@ -169,24 +169,24 @@ impl Feed {
         if self.lease != Some(lease.number()) {
             return Ok((lease, None));
         }
-        let input = match self.stream.request() {
+        let (input, received) = match self.stream.request() {
             Request::Poll { token, at_once } => {
                 let classes: Vec<Value> =
                     self.stream.classes().iter().map(|class| class.to_lowercase().as_str().into()).collect();
                 let wait = if at_once { Duration::ZERO } else { POLL };
-                let answer = client.poll(&lease, &classes, &token, wait).await?;
+                let (answer, received) = client.poll(&lease, &classes, &token, wait).await?;
                 let mut batch = Batch::read(answer)?;
                 redact::redact(&mut batch);
-                Input::Batch(batch)
+                (Input::Batch(batch), received)
             }
             Request::List { class } => {
                 let answer = client.call(&format!("{class}.get_all"), &[]).await?;
                 let references = answer.as_array().unwrap_or_default().iter();
                 let references = references.filter_map(Value::as_str).map(Into::into).collect();
-                Input::Listing { class, references }
+                (Input::Listing { class, references }, Instant::now())
             }
         };
-        Ok((lease, Some((input, Instant::now()))))
+        Ok((lease, Some((input, received))))
     }
 
     /// Tells of a session when it is a new one, or the first answer after a silence.

@@ -2,6 +2,7 @@
 
 mod screen;
 mod stage;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use xapi::Value;
+use plugin_host::report::Source;
 use xapi::events::{Change, Event};
 use xapi::model::Record;
 
@@ -93,7 +95,7 @@ impl Play {
         let crashed = Instant::now();
         stage.running.pool().crash(&hero.reference).context("crashing the VM")?;
         self.screen.line(Who::Pool, format!("{hero_name} is gone without being asked to"));
-        self.follow(&hero, moments).await?;
+        self.follow(pool, &hero, moments).await?;
         running(pool, &hero).await?;
         self.again.push(crashed.elapsed());
         self.screen.line(Who::Pool, format!("{hero_name} runs again, {} after the crash", short(crashed.elapsed())));
@@ -102,7 +104,7 @@ impl Play {
         skip(moments);
         stage.running.pool().crash(&other.reference).context("crashing the VM")?;
         self.screen.line(Who::Pool, format!("{other_name} is gone without being asked to"));
-        self.follow(&other, moments).await?;
+        self.follow(pool, &other, moments).await?;
         let state = pool.read().get("VM", &other.reference).map(|vm| vm.text("power_state").to_owned());
         self.screen.line(Who::Pool, format!("{other_name} stays {}", state.unwrap_or_default()));
         Ok(())
@@ -148,7 +150,12 @@ impl Play {
     }
 
     /// Tells what the daemon does about `vm` until the delivery of its stop ends.
-    async fn follow(&mut self, vm: &Record, moments: &mut broadcast::Receiver<Moment>) -> Result<()> {
+    async fn follow(
+        &mut self,
+        pool: &LivePool,
+        vm: &Record,
+        moments: &mut broadcast::Receiver<Moment>,
+    ) -> Result<()> {
         let mut following = None;
         tokio::time::timeout(STEP, async {
             loop {
@@ -161,7 +168,7 @@ impl Play {
                     Moment::Delivery { plugin, event, attempt, waited } => {
                         let Some(change) = change_of(&event, vm) else { continue };
                         following = Some(event.sequence);
-                        self.screen.line(Who::Event, told(&event, change));
+                        self.screen.line(Who::Event, words::told(&event, change, &pool.read()));
                         let waited = waited.map(|waited| format!(" {} after the pool's answer", short(waited)));
                         self.screen.line(
                             Who::Plugin,
@@ -169,21 +176,29 @@ impl Play {
                         );
                     }
                     Moment::Log { plugin, sequence, line } if following == Some(sequence) => {
-                        let refused = line.source == plugin_host::report::Source::Host;
-                        self.refused += u32::from(refused);
-                        let who = if refused { Who::Refused } else { Who::Plugin };
-                        let by = if refused { String::new() } else { format!("{plugin}: ") };
-                        self.screen.line(who, format!("{by}{}", line.message));
+                        let field = |name: &str| line.fields.iter().find(|(known, _)| known == name);
+                        match (line.source, field("method"), field("advice")) {
+                            (Source::Host, Some((_, method)), Some((_, advice))) => {
+                                self.refused += 1;
+                                self.screen.line(Who::Refused, format!("{method}\n{}", advice.trim_end()));
+                            }
+                            _ => self.screen.line(Who::Plugin, format!("{plugin}: {}", line.message)),
+                        }
                     }
-                    Moment::Call { sequence, method, target, .. } if following == Some(sequence) => {
+                    Moment::Call { plugin, sequence, method, target } if following == Some(sequence) => {
                         self.calls += 1;
-                        self.screen.line(Who::Call, format!("{method} on {target}, allowed by the grant, recorded, sent"));
+                        self.screen.line(Who::Call, format!("{plugin} calls {method} on {target}: allowed by the grant, recorded, sent"));
                     }
                     Moment::Called { sequence, method, outcome, took } if following == Some(sequence) => {
                         self.screen.line(Who::Call, format!("{method} {outcome} after {}", short(took)));
                     }
                     Moment::Finished { plugin, sequence, outcome, took } if following == Some(sequence) => {
-                        self.screen.line(Who::Plugin, format!("{plugin} is done with event {sequence} after {}: {outcome}", short(took)));
+                        let outcome = outcome.split([';', '\n']).next().unwrap_or_default();
+                        let took = short(took);
+                        self.screen.line(
+                            Who::Plugin,
+                            format!("{plugin} is done with event {sequence} after {took}: {outcome}"),
+                        );
                         return Ok(());
                     }
                     _ => {}
@@ -200,7 +215,7 @@ impl Play {
         let again: Vec<String> = self.again.iter().map(|took| short(*took)).collect();
         let row = |what: &str, figure: String| vec![what.to_owned(), figure];
         self.screen.table(
-            &["", ""],
+            &["FIGURE", "VALUE"],
             [
                 row("events in the journal", summary.counts.events.to_string()),
                 row("objects kept for the next start", summary.counts.objects.to_string()),
@@ -223,33 +238,6 @@ fn change_of<'e>(event: &'e PoolEvent, vm: &Record) -> Option<&'e Change> {
         Told::Stream(Event::Change(change)) if change.reference == vm.reference => Some(change),
         _ => None,
     }
-}
-
-/// The event with its changed fields, old and new.
-fn told(event: &PoolEvent, change: &Change) -> String {
-    let name = change.new.as_ref().map_or("", |new| new.text("name_label"));
-    let mut text = format!("{} {} {} {name}", event.sequence, change.class, change.operation.name());
-    if let (Some(old), Some(new)) = (&change.old, &change.new) {
-        for field in &change.changed {
-            let value = |record: &Record| record.get(field).map_or_else(|| "-".to_owned(), brief);
-            text.push_str(&format!("\n{field}: {} -> {}", value(old), value(new)));
-        }
-    }
-    text
-}
-
-/// A value in a few words.
-fn brief(value: &Value) -> String {
-    const LONGEST: usize = 40;
-    let text = match value {
-        Value::String(text) | Value::DateTime(text) => text.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Array(elements) => format!("{} elements", elements.len()),
-        Value::Struct(members) => format!("{} entries", members.len()),
-    };
-    if text.chars().count() > LONGEST { format!("{}...", text.chars().take(LONGEST).collect::<String>()) } else { text }
 }
 
 async fn following(pool: &LivePool) -> Result<()> {
