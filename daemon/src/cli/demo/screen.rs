@@ -1,10 +1,14 @@
 //! How the demo looks: numbered scenes, lines with their time, aligned tables. Colours where a terminal is there.
 
 use std::fmt::Display;
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table};
+
+/// Where the text of a line begins: after time and word.
+const INDENT: usize = 22;
 
 /// Who a line is about; all words have the same width on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +47,14 @@ impl Who {
 pub(super) struct Screen {
     began: Instant,
     scene: u32,
+    /// Columns of the terminal; none where there is none.
+    width: Option<usize>,
 }
 
 impl Screen {
     pub(super) fn new() -> Self {
-        Screen { began: Instant::now(), scene: 0 }
+        let width = std::io::stdout().is_terminal().then(textwrap::termwidth);
+        Screen { began: Instant::now(), scene: 0, width }
     }
 
     /// A new scene.
@@ -62,9 +69,7 @@ impl Screen {
         let style = who.style();
         let dim = Style::new().dimmed();
         let seconds = self.began.elapsed().as_secs_f64();
-        let mut lines = text.to_string();
-        // Further lines stand under the first.
-        lines = lines.replace('\n', &format!("\n{:22}", ""));
+        let lines = under_each_other(&text.to_string(), self.width);
         anstream::println!("  {dim}{seconds:>8.3} s{dim:#}  {style}{:<8}{style:#} {lines}", who.word());
     }
 
@@ -87,6 +92,13 @@ impl Screen {
     }
 }
 
+/// Lines that are broken to the width and indented to stand under the first.
+fn under_each_other(text: &str, width: Option<usize>) -> String {
+    let room = width.map_or(usize::MAX, |width| width.saturating_sub(INDENT).max(40));
+    let lines = text.lines().flat_map(|line| textwrap::wrap(line, textwrap::Options::new(room).break_words(false)));
+    lines.collect::<Vec<_>>().join(&format!("\n{:INDENT$}", ""))
+}
+
 /// A duration as people read it.
 pub(super) fn short(duration: Duration) -> String {
     let micros = duration.as_micros();
@@ -100,6 +112,14 @@ pub(super) fn short(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_lines_are_broken_only_on_a_terminal() {
+        let text = "one two three four five six seven eight nine ten\nsecond";
+        assert_eq!(under_each_other(text, None).lines().count(), 2);
+        let broken = under_each_other(text, Some(62));
+        assert!(broken.lines().count() == 3 && broken.lines().all(|line| line.len() <= 62), "{broken}");
+    }
 
     #[test]
     fn durations_have_a_fitting_unit() {
