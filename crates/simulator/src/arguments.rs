@@ -8,7 +8,7 @@ use xapi::{NULL_REF, Struct, Value};
 use crate::{defaults, failures};
 
 /// The arguments of a call after its session.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Arguments {
     /// The session's reference; empty for methods without one.
     pub(crate) session: SmolStr,

@@ -28,7 +28,6 @@ pub(crate) enum Door {
 }
 
 /// A call with what its request says beside the body.
-#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) call: Call,
     pub(crate) door: Door,
@@ -36,7 +35,6 @@ pub(crate) struct Request {
 }
 
 /// What the door does next.
-#[derive(Debug)]
 pub(crate) enum Answer {
     /// Answer so.
     Reply(Reply),

@@ -21,7 +21,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 const TIMEOUT_MAX: f64 = 104.0 * 24.0 * 3600.0;
 
 /// One `event.from` that may have to wait.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Subscription {
     session: SmolStr,
     wanted: Wanted,

@@ -20,9 +20,10 @@ use crate::tasks::Jobs;
 
 /// xapi looks for what to throw away this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(30);
+/// Crashes do not come faster than this, or time would never pass.
+const CRASH_EVERY_MIN: Duration = Duration::from_millis(1);
 
-/// All of a pool.
-#[derive(Debug)]
+/// All of a pool. Not to be shown as text: it holds sessions and arguments.
 pub(crate) struct Pool {
     pub(crate) database: Database,
     pub(crate) sessions: Sessions,
@@ -67,7 +68,7 @@ impl Pool {
         let mut schedule = Schedule::new();
         schedule.add(COLLECT_EVERY, Step::Collect);
         if let Some(every) = options.crash_every {
-            schedule.add(every, Step::CrashOne);
+            schedule.add(every.max(CRASH_EVERY_MIN), Step::CrashOne);
         }
         Pool {
             database,
@@ -165,7 +166,7 @@ impl Pool {
             Step::CrashOne => {
                 self.crash_one();
                 if let Some(every) = self.options.crash_every {
-                    self.schedule.add(self.clock.now() + every, Step::CrashOne);
+                    self.schedule.add(self.clock.now() + every.max(CRASH_EVERY_MIN), Step::CrashOne);
                 }
             }
             Step::Collect => {

@@ -1,5 +1,6 @@
 //! The pool among many tasks: one lock, one driver that lets time pass, and waiters that look again when it stirs.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ const NEXT_LOOK_MIN: Duration = Duration::from_micros(3125);
 const NEXT_LOOK_MAX: Duration = Duration::from_millis(50);
 
 /// What all doors and handles share.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pool: Mutex<Pool>,
     began: Instant,
@@ -31,7 +31,6 @@ pub(crate) struct Shared {
 }
 
 /// What a door answers with.
-#[derive(Debug)]
 pub(crate) enum Answered {
     /// In the usual envelope.
     Reply(Reply),
@@ -181,6 +180,13 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Pool> {
         // A panic under the lock is a bug that the panicking task reports; the rows themselves stay whole.
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shows nothing of the pool, which holds sessions.
+impl fmt::Debug for Shared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 

@@ -33,7 +33,6 @@ const REPLY_KEPT: Duration = Duration::from_secs(60);
 pub(crate) type Jobs = HashMap<SmolStr, Job>;
 
 /// One call under way.
-#[derive(Debug)]
 pub(crate) struct Job {
     /// The session that made the call.
     pub(crate) session: SmolStr,
@@ -45,7 +44,6 @@ pub(crate) struct Job {
     cancelled: bool,
 }
 
-#[derive(Debug)]
 enum Work {
     /// Not begun.
     Call(Handler, Arguments),

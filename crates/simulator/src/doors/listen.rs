@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -27,27 +27,17 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// A TLS handshake must be done by then.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// After a connection could not be taken, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
 /// Opens plain HTTP.
 pub(crate) async fn open_http(
     shared: Arc<Shared>,
     address: SocketAddr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let (listener, address) = bind(address).await?;
-    let task = tokio::spawn(async move {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut connections = JoinSet::new();
-        loop {
-            let Ok(place) = room.clone().acquire_owned().await else { return };
-            let Some(stream) = accepted(listener.accept().await) else { continue };
-            let shared = shared.clone();
-            connections.spawn(async move {
-                serve(shared, stream, Door::Network).await;
-                drop(place);
-            });
-            while connections.try_join_next().is_some() {}
-        }
-    });
-    Ok((address, task))
+    let serve_one = move |stream| serve(shared.clone(), stream, Door::Network);
+    Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
 }
 
 /// Opens HTTPS.
@@ -58,26 +48,8 @@ pub(crate) async fn open_https(
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let acceptor = TlsAcceptor::from(identity.server_config()?);
     let (listener, address) = bind(address).await?;
-    let task = tokio::spawn(async move {
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let mut connections = JoinSet::new();
-        loop {
-            let Ok(place) = room.clone().acquire_owned().await else { return };
-            let Some(stream) = accepted(listener.accept().await) else { continue };
-            let (shared, acceptor) = (shared.clone(), acceptor.clone());
-            connections.spawn(async move {
-                match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(shared, stream, Door::Network).await,
-                    // A client that does not trust us hangs up here; that is its right.
-                    Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                    Err(_) => tracing::debug!("a TLS handshake took too long"),
-                }
-                drop(place);
-            });
-            while connections.try_join_next().is_some() {}
-        }
-    });
-    Ok((address, task))
+    let serve_one = move |stream| serve_tls(shared.clone(), acceptor.clone(), stream);
+    Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
 }
 
 /// Opens a Unix socket, in place of one that lies there unused.
@@ -90,39 +62,66 @@ pub(crate) async fn open_unix(shared: Arc<Shared>, path: &Path) -> Result<JoinHa
         }
         std::fs::remove_file(path).map_err(refused)?;
     }
-    let listener = UnixListener::bind(path).map_err(refused)?;
+    let listener = Arc::new(UnixListener::bind(path).map_err(refused)?);
     // Whoever gets in is root of the pool.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
-    Ok(tokio::spawn(async move {
-        let room = Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX));
-        let mut connections = JoinSet::new();
-        loop {
-            let Ok(place) = room.clone().acquire_owned().await else { return };
-            let Some(stream) = accepted(listener.accept().await) else { continue };
-            let shared = shared.clone();
-            connections.spawn(async move {
-                serve(shared, stream, Door::Local).await;
-                drop(place);
-            });
-            while connections.try_join_next().is_some() {}
-        }
-    }))
+    let accept_one = move || {
+        let listener = listener.clone();
+        async move { listener.accept().await.map(|(stream, _)| stream) }
+    };
+    let serve_one = move |stream| serve(shared.clone(), stream, Door::Local);
+    Ok(tokio::spawn(keep_accepting(LOCAL_CONNECTIONS_MAX, accept_one, serve_one)))
 }
 
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), DoorError> {
+/// Takes connections for ever and serves each in its own task; beyond the limit they wait.
+async fn keep_accepting<S, Accepting, Serving>(
+    connections_max: usize,
+    accept_one: impl Fn() -> Accepting,
+    serve_one: impl Fn(S) -> Serving,
+) where
+    Accepting: Future<Output = std::io::Result<S>>,
+    Serving: Future<Output = ()> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(connections_max));
+    let mut connections = JoinSet::new();
+    // The semaphore is never closed.
+    while let Ok(place) = room.clone().acquire_owned().await {
+        match accept_one().await {
+            Ok(stream) => {
+                let serving = serve_one(stream);
+                connections.spawn(async move {
+                    serving.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot take a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn accept(listener: Arc<TcpListener>) -> std::io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+async fn bind(address: SocketAddr) -> Result<(Arc<TcpListener>, SocketAddr), DoorError> {
     let refused = |source| DoorError::Listen { place: address.to_string(), source };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    Ok((listener, address))
+    Ok((Arc::new(listener), address))
 }
 
-fn accepted<S, A>(accepted: std::io::Result<(S, A)>) -> Option<S> {
-    match accepted {
-        Ok((stream, _)) => Some(stream),
-        Err(error) => {
-            tracing::warn!(%error, "cannot take a connection");
-            None
-        }
+async fn serve_tls(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream) {
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => serve(shared, stream, Door::Network).await,
+        // A client that does not trust us hangs up here; that is its right.
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
     }
 }
 

@@ -128,3 +128,12 @@ async fn a_body_without_length_is_refused_and_connections_are_kept() {
     stream.read_to_string(&mut rest).await.unwrap();
     assert!(rest.starts_with("HTTP/1.1 500 Internal Error\r\n"), "{rest}");
 }
+
+#[tokio::test]
+async fn nothing_shows_the_password_or_a_session() {
+    let simulator = Simulator::builtin(client::options()).unwrap();
+    let shown_before = format!("{simulator:?} {:?}", client::options());
+    let (running, client) = client::open(simulator).await;
+    let shown = format!("{shown_before} {running:?} {:?} {:?}", running.pool(), running.pool().calls());
+    assert!(!shown.contains("secret") && !shown.contains(client.session.as_str().unwrap()), "{shown}");
+}
