@@ -85,6 +85,8 @@ mod tests {
         Recent { event: Arc::new(event), received: None }
     }
 
+    const NONE: [u64; 0] = [];
+
     fn sequences(tail: &Tail, after: u64, limit: usize) -> Vec<u64> {
         tail.after(after, limit).iter().map(|recent| recent.event.sequence).collect()
     }
@@ -92,14 +94,14 @@ mod tests {
     #[test]
     fn what_is_kept_continues_without_a_hole() {
         let tail = Tail::new(4);
-        assert_eq!(sequences(&tail, 0, 9), []);
+        assert_eq!(sequences(&tail, 0, 9), NONE);
         tail.push([5, 6, 7].map(recent));
         assert_eq!(sequences(&tail, 4, 9), [5, 6, 7]);
         assert_eq!(sequences(&tail, 5, 1), [6]);
-        assert_eq!(sequences(&tail, 3, 9), [], "4 is only in the journal");
-        assert_eq!(sequences(&tail, 7, 9), []);
+        assert_eq!(sequences(&tail, 3, 9), NONE, "4 is only in the journal");
+        assert_eq!(sequences(&tail, 7, 9), NONE);
         tail.push([10, 11].map(recent));
-        assert_eq!(sequences(&tail, 7, 9), [], "8 is only in the journal");
+        assert_eq!(sequences(&tail, 7, 9), NONE, "8 is only in the journal");
         tail.push([8, 9].map(recent));
         assert_eq!(sequences(&tail, 9, 9), [10, 11]);
         assert_eq!(*tail.last().borrow(), 11);

@@ -138,6 +138,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 mod tests {
     use super::*;
 
+    const NONE: [(u64, u32); 0] = [];
+
     fn begun(queue: &mut Queue<&'static str>, now: i64) -> Vec<(u64, u32)> {
         std::iter::from_fn(|| queue.next(now)).map(|next| (next.sequence, next.attempt)).collect()
     }
@@ -150,7 +152,7 @@ mod tests {
         }
         assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1), (4, 1)]);
         assert_eq!(queue.settle(2), 0);
-        assert_eq!(begun(&mut queue, 0), []);
+        assert_eq!(begun(&mut queue, 0), NONE);
         assert_eq!(queue.settle(1), 2);
         assert_eq!(begun(&mut queue, 0), [(3, 1)]);
         assert_eq!(queue.settle(4), 2);
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1)]);
         queue.retry(1, 100);
         queue.settle(2);
-        assert_eq!(begun(&mut queue, 99), []);
+        assert_eq!(begun(&mut queue, 99), NONE);
         assert_eq!(queue.due(), Some(100));
         assert_eq!(begun(&mut queue, 100), [(1, 2)]);
         assert_eq!(queue.cursor(), 0);
