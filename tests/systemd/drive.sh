@@ -27,6 +27,7 @@ main() {
     check "it is started again after kill -9" await 30 restarted 1
     check "no event of before is lost or changed" same_events before
     check "numbers have no gap" numbers_are_gapless
+    check "what happened while it was down is told" await 20 gap_is_told
     check "what waited is delivered" await 30 all_settled_up_to "$last"
     check "the plugin goes on" await 60 more_effects_than "$effects"
 
@@ -91,6 +92,9 @@ restarted() { [ "$(systemctl show --property NRestarts --value xapiary)" -ge "$1
 watchdog_bit() { journalctl --no-pager --output cat | grep --quiet "xapiary.service: Watchdog timeout"; }
 all_settled_up_to() { [ "$(ask "SELECT cursor FROM plugin WHERE name = 'vm-keepalive'")" -ge "$1" ]; }
 numbers_are_gapless() { [ "$(ask "SELECT count(*) = max(sequence) - min(sequence) + 1 FROM event")" = 1 ]; }
+gap_is_told() {
+    [ "$(ask "SELECT count(*) FROM event WHERE sequence > $last AND class = 'VM' AND payload ->> 'origin' = 'resync' AND payload ->> 'gap'")" -gt 0 ]
+}
 same_events() { [ -s "/results/$1" ] && cmp "/results/$1" <(events_up_to "$last"); }
 file_is_sound() { [ "$(ask "PRAGMA integrity_check")" = ok ]; }
 logged() { journalctl --unit xapiary --output cat --no-pager | grep --quiet -- "$1"; }
