@@ -320,7 +320,7 @@ mod tests {
                 operation,
                 old: old.cloned(),
                 new: new.cloned(),
-                changed: changed.iter().map(|name| SmolStr::new(name)).collect(),
+                changed: changed.iter().map(SmolStr::new).collect(),
                 generation: 42,
                 origin: Origin::Live,
                 gap: true,

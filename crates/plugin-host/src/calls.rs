@@ -241,7 +241,10 @@ impl Sandbox {
             arguments: if method.secret { vec!["(secret)".into()] } else { arguments.clone() },
             asynchronous,
         };
-        let intended = self.ledger.intend(intent).await.map_err(|error| fault::unavailable(&error))?;
+        let begun = Instant::now();
+        let intended = self.ledger.intend(intent).await;
+        self.meter.waited(begun.elapsed());
+        let intended = intended.map_err(|error| fault::unavailable(&error))?;
         self.effects += 1;
         let effect = match intended {
             Intended::New(effect) => effect,
@@ -268,7 +271,10 @@ impl Sandbox {
     }
 
     async fn conclude(&mut self, effect: u64, outcome: EffectOutcome) {
-        if let Err(error) = self.ledger.conclude(effect, outcome).await {
+        let begun = Instant::now();
+        let concluded = self.ledger.conclude(effect, outcome).await;
+        self.meter.waited(begun.elapsed());
+        if let Err(error) = concluded {
             // The call is made: the plugin must hear of it. A later attempt will find the effect in doubt.
             let fields = vec![("error".to_owned(), error)];
             self.log().host(Level::Error, "the outcome of a call could not be recorded", fields);

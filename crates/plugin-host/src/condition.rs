@@ -17,6 +17,13 @@ use crate::time::to_rfc3339;
 
 /// Longest condition, in bytes: room for any that a person can read.
 const SOURCE_MAX: usize = 4096;
+/// Most operators, dots and brackets in one. The parser's recursion needs up to 32 KiB of stack for each.
+const JOINTS_MAX: usize = 400;
+/// Deepest tree. Evaluation recurses through it on an ordinary stack, 34 KiB a level in a debug build. Chains of `&&`
+/// and `||` are balanced by the parser and hardly count.
+const DEPTH_MAX: usize = 24;
+/// Stack of the thread that parses: [`JOINTS_MAX`] times what one costs, with room to spare.
+const PARSER_STACK: usize = 64 * 1024 * 1024;
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
@@ -67,40 +74,65 @@ impl std::fmt::Debug for Condition {
 }
 
 impl Condition {
+    /// Compiles a condition. Safe on any text: what could overflow a stack is refused, and the parser, which is
+    /// not ours and recurses, gets a thread with a large stack for itself.
     pub(crate) fn compile(source: &str, scope: &Scope<'_>) -> Result<Condition, ConditionError> {
-        let wrong = |line: usize, column: usize, what: String| ConditionError {
+        let wrong = |what: &str| ConditionError {
+            expression: source.chars().take(80).collect(),
+            line: 1,
+            column: 1,
+            what: what.to_owned(),
+        };
+        if source.len() > SOURCE_MAX {
+            return Err(wrong(&format!("it is longer than {SOURCE_MAX} bytes")));
+        }
+        if joints(source) > JOINTS_MAX {
+            return Err(wrong(&format!("it has more than {JOINTS_MAX} operators, dots and brackets")));
+        }
+        std::thread::scope(|threads| {
+            let parser = std::thread::Builder::new().name("condition-parser".into()).stack_size(PARSER_STACK);
+            let thread = parser
+                .spawn_scoped(threads, || Self::parse(source, scope))
+                .map_err(|error| wrong(&format!("there is no thread to parse it: {error}")))?;
+            thread.join().unwrap_or_else(|_| Err(wrong("the parser cannot make sense of it")))
+        })
+    }
+
+    fn parse(source: &str, scope: &Scope<'_>) -> Result<Condition, ConditionError> {
+        let wrong = |(line, column): (usize, usize), what: String| ConditionError {
             expression: source.to_owned(),
             line,
             column,
             what,
         };
-        if source.len() > SOURCE_MAX {
-            let mut short = wrong(1, 1, format!("it is longer than {SOURCE_MAX} bytes"));
-            short.expression = format!("{}...", source.chars().take(40).collect::<String>());
-            return Err(short);
-        }
         let program = ENVIRONMENT.compile(source).map_err(|errors| {
             let first = errors.errors.first();
             let (line, column) = first.map_or((1, 1), |error| error.pos);
-            let what = first.map_or_else(|| errors.to_string(), |error| error.msg.clone());
-            wrong(usize::try_from(line).unwrap_or(1), usize::try_from(column).unwrap_or(1), what)
+            // Errors of the parser's own machinery carry no words for people.
+            let what = match first {
+                Some(error) if error.msg.contains("OtherError") => "it is nested too deeply".to_owned(),
+                Some(error) => error.msg.clone(),
+                None => errors.to_string(),
+            };
+            let positive = |number: isize| usize::try_from(number).unwrap_or(1).max(1);
+            wrong((positive(line), positive(column)), what)
         })?;
-        let mut reading =
-            Reading { scope, bound: Vec::new(), fields: BTreeSet::new(), whole: false, fault: None };
-        reading.expression(program.expression(), 0);
-        let place = |id: u64| {
-            let at = program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize);
-            let before: String = source.chars().take(at).collect();
-            let column = before.chars().rev().take_while(|letter| *letter != '\n').count();
-            (1 + before.matches('\n').count(), 1 + column)
+        let mut reading = Reading {
+            scope,
+            bound: Vec::new(),
+            fields: BTreeSet::new(),
+            whole: false,
+            fault: None,
+            depth: 0,
         };
+        reading.expression(program.expression(), 0);
         if let Some((id, what)) = reading.fault {
-            let (line, column) = place(id);
-            return Err(wrong(line, column, what));
+            let at = program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize);
+            return Err(wrong(place(source, at), what));
         }
         let fields = if reading.whole { Uses::Everything } else { Uses::Named(reading.fields) };
         let condition = Condition { source: source.to_owned(), program, fields };
-        condition.try_out(scope).map_err(|what| wrong(1, 1, what))?;
+        condition.try_out(scope).map_err(|what| wrong((1, 1), what))?;
         Ok(condition)
     }
 
@@ -184,6 +216,21 @@ impl Condition {
     }
 }
 
+/// How many operators, dots and brackets a text has, those in strings included: telling them apart would take the
+/// lexer, and a text that seems to hide them is the one to fear.
+fn joints(source: &str) -> usize {
+    let signs = source.bytes().filter(|byte| b"+-*/%?!=<>&|([{.".contains(byte)).count();
+    let words = source.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    signs + words.filter(|word| *word == "in").count()
+}
+
+/// Line and column of a character of the text, from 1.
+fn place(source: &str, at: usize) -> (usize, usize) {
+    let before: String = source.chars().take(at).collect();
+    let column = before.chars().rev().take_while(|letter| *letter != '\n').count();
+    (1 + before.matches('\n').count(), 1 + column)
+}
+
 /// Walks an expression and notes which fields of `self` it reads and the first fault.
 struct Reading<'s> {
     scope: &'s Scope<'s>,
@@ -191,6 +238,7 @@ struct Reading<'s> {
     fields: BTreeSet<String>,
     whole: bool,
     fault: Option<(u64, String)>,
+    depth: usize,
 }
 
 impl Reading<'_> {
@@ -201,6 +249,16 @@ impl Reading<'_> {
     }
 
     fn expression(&mut self, node: &IdedExpr, nesting: usize) {
+        self.depth += 1;
+        if self.depth > DEPTH_MAX {
+            self.fault(node.id, "it is nested too deeply".to_owned());
+        } else {
+            self.inner(node, nesting);
+        }
+        self.depth -= 1;
+    }
+
+    fn inner(&mut self, node: &IdedExpr, nesting: usize) {
         match &node.expr {
             Expr::Ident(name) => self.name(node.id, name),
             Expr::Select(select) => match &select.operand.expr {
@@ -422,5 +480,46 @@ mod tests {
     fn hidden_fields_are_not_there() {
         let condition = Condition::compile("self.name_label == \"web\"", &scope_of_vm()).unwrap();
         assert!(condition.holds(&vm(), &|field| field != "name_label", &str::to_owned, Vec::new()).is_err());
+    }
+
+    /// Each shape at every size: an answer, on stacks as small as the ones that evaluate.
+    #[test]
+    fn hostile_texts_overflow_no_stack() {
+        for size in [50, 100, 400, 4000] {
+            let times = |text: &str, each: usize| text.repeat(size / each);
+            for text in [
+                format!("{}true{}", times("(", 2), times(")", 2)),
+                format!("{}true", times("!", 1)),
+                format!("{}1 == 1", times("-", 1)),
+                format!("true{}", times("||true", 6)),
+                format!("true{}", times("&&true||false", 13)),
+                format!("1{} == 1", times("+1", 2)),
+                format!("1{} == 1", times("-1", 2)),
+                format!("{}1{} == []", times("[", 2), times("]", 2)),
+                format!("self{} == 1", times("[0]", 3)),
+                format!("self.tags{} == 1", times(".a", 2)),
+                format!("self.tags{} == 1", times(".a()", 4)),
+                format!("{}true", times("true?true:", 10)),
+                format!("1{} == 1", times(" in 1", 5)),
+                format!("{}1{} == 1", times("{1:", 4), times("}", 4)),
+                format!("1{}", times("==1", 3)),
+                format!("{}1{} == 1", times("size(", 6), times(")", 6)),
+                format!("{}true{}", times("[1].all(x,", 11), times(")", 11)),
+            ] {
+                if let Ok(condition) = Condition::compile(&text, &scope_of_vm()) {
+                    let evaluate = || drop(condition.holds(&vm(), &|_| true, &str::to_owned, Vec::new()));
+                    std::thread::scope(|threads| {
+                        let small = std::thread::Builder::new().stack_size(1024 * 1024);
+                        small.spawn_scoped(threads, evaluate).unwrap().join().unwrap();
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn long_lists_of_words_are_welcome() {
+        let words: Vec<String> = (0..60).map(|number| format!("\"5f0c-11aa-22bb-{number}\"")).collect();
+        assert_eq!(holds(&format!("self.name_label in [{}]", words.join(", "))), Ok(false));
     }
 }

@@ -23,6 +23,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// Stack of a plugin, bytes. Rust guests use a stack of their own in linear memory besides.
 const WASM_STACK: usize = 512 * 1024;
 
+/// Stack for host functions, which run on the plugin's stack too, above its own part. Evaluating a filter recurses.
+const HOST_STACK: usize = 2 * 1024 * 1024;
+
 /// What one component may consist of. A Python component has about 20 core instances and tables.
 const CORE_INSTANCES_A_COMPONENT: u32 = 40;
 const TABLES_A_COMPONENT: u32 = 40;
@@ -171,7 +174,7 @@ fn config() -> Config {
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
         .max_wasm_stack(WASM_STACK)
-        .async_stack_size(WASM_STACK + 512 * 1024)
+        .async_stack_size(WASM_STACK + HOST_STACK)
         .memory_init_cow(true)
         // Details (file and line) cost milliseconds a trap.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);

@@ -41,6 +41,12 @@ impl Meter {
         self.waited += time;
     }
 
+    /// The host computed on the plugin's behalf, and the plugin stood still.
+    pub(crate) fn worked(&mut self, time: Duration) {
+        self.waited += time;
+        self.cpu += time;
+    }
+
     /// The engine's clock found the plugin running. What passed since the last time counts, without waiting and at
     /// most one tick: more than that the plugin was not running for.
     pub(crate) fn tick(&mut self, now: Instant) {

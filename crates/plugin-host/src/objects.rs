@@ -1,6 +1,7 @@
 //! The interface `objects`: the pool as last seen, as far as the grant shows it. Nothing here reaches the pool.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use serde_json::Value as Json;
 use smol_str::SmolStr;
@@ -145,14 +146,14 @@ impl Host for Sandbox {
         after: Option<String>,
     ) -> wasmtime::Result<Result<Page, Error>> {
         self.enter("objects.find")?;
-        let search = match self.search(&class, &filter, limit, after.as_deref()) {
+        let begun = Instant::now();
+        let search = self.search(&class, &filter, limit, after.as_deref());
+        self.meter.worked(begun.elapsed());
+        let search = match search {
             Ok(search) => search,
             Err(error) => return Ok(Err(error)),
         };
-        let found = match self.run(search).await {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
+        let found = self.run(search).await;
         let next = match (&found.more, found.records.last()) {
             (true, Some(last)) => Some(self.handles.issue(&last.class, &last.reference)),
             _ => None,
@@ -325,17 +326,18 @@ impl Sandbox {
 
     /// Looks through a class, a chunk at a time: the world is locked for a moment only, and a deadline can strike
     /// between two chunks.
-    async fn run(&mut self, search: Search) -> Result<Found, Error> {
+    async fn run(&mut self, search: Search) -> Found {
         let visible =
             self.terms.grant.visible(search.class.name).cloned().unwrap_or(Visible::Only(<_>::default()));
         let mut found = Found { records: Vec::new(), more: false };
         let mut after = search.after;
         loop {
+            let begun = Instant::now();
             let chunk: Vec<Arc<Record>> = {
                 let world = self.pool.world().read().unwrap_or_else(PoisonError::into_inner);
                 world.of_after(search.class.name, &after).take(CHUNK).map(Arc::clone).collect()
             };
-            let Some(last) = chunk.last() else { return Ok(found) };
+            let Some(last) = chunk.last() else { return found };
             after = last.reference.clone();
             for record in chunk {
                 let wanted = match &search.filter {
@@ -353,10 +355,16 @@ impl Sandbox {
                 if wanted {
                     if found.records.len() == search.limit {
                         found.more = true;
-                        return Ok(found);
+                        self.meter.worked(begun.elapsed());
+                        return found;
                     }
                     found.records.push(record);
                 }
+            }
+            self.meter.worked(begun.elapsed());
+            if self.meter.cpu > self.terms.limits.cpu {
+                // Enough; the engine's clock ends the plugin at its next step.
+                return found;
             }
             tokio::task::yield_now().await;
         }

@@ -79,7 +79,7 @@ mod tests {
             interest: Interest::Objects(ObjectInterest {
                 class: "VM".into(),
                 on: on.iter().copied().collect(),
-                fields: fields.iter().map(|field| SmolStr::new(field)).collect(),
+                fields: fields.iter().map(SmolStr::new).collect(),
                 initial,
             }),
         }
@@ -93,7 +93,7 @@ mod tests {
             operation,
             old: None,
             new: None,
-            changed: changed.iter().map(|field| SmolStr::new(field)).collect(),
+            changed: changed.iter().map(SmolStr::new).collect(),
             caused_by: None,
         })
     }

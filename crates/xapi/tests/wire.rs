@@ -1,5 +1,7 @@
 //! Exchanges recorded from a real xapi judge the codecs: `tests/wire/README.md` tells what they are.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -119,7 +119,7 @@ async fn a_filter_sees_granted_fields_only_and_makes_sense() {
         let found = read(&with(filter, class)).await;
         match outcome {
             Ok(count) => {
-                assert_eq!(found.as_ref().map(|found| &found["found"]), Ok(&json!(count)), "{filter}")
+                assert_eq!(found.as_ref().map(|found| &found["found"]), Ok(&json!(count)), "{filter}");
             }
             Err(words) => {
                 let why = found.expect_err(filter);

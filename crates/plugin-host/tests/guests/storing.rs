@@ -36,7 +36,6 @@ async fn what_a_delivery_writes_is_bounded() {
 
 #[tokio::test]
 async fn keys_beyond_a_page_are_listed_in_order() {
-    // `reader` writes the key `read`; the store holds keys on both sides of it.
     let (stage, plugin) = (Stage::new(), guest("store_writer"));
     for number in 0..3_000 {
         stage.state.0.lock().unwrap().insert(format!("a{number:04}"), Vec::new());

@@ -232,3 +232,60 @@ async fn refusals_are_those_of_a_real_server() {
         }
     }
 }
+
+/// Column and text of every attribute of a row, entities resolved.
+fn attributes(row: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut rest = row.split("/>").next().unwrap_or(row);
+    while let Some((name, after)) = rest.split_once("=\"") {
+        let (value, next) = after.split_once('"').unwrap();
+        let plain =
+            value.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&apos;", "'");
+        found.push((name.trim().to_owned(), plain.replace("&amp;", "&")));
+        rest = next;
+    }
+    found
+}
+
+/// Read once more by other means: whatever a file says of a plain field is what the pool serves.
+#[test]
+fn every_plain_field_is_served_as_the_file_has_it() {
+    use xapi::model::schema::{self, Type};
+    let Some(folder) = shared("pools") else { return };
+    let mut compared = 0;
+    for file in files(&folder) {
+        let bytes = std::fs::read(&file).unwrap();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let pool = Simulator::from_state_db(&bytes, client::options()).unwrap().pool();
+        for table in text.split("<table name=\"").skip(1) {
+            let (class, rows) = table.split_once('"').unwrap();
+            let Some(class) = schema::class(class).filter(|known| known.name == class) else { continue };
+            for row in rows.split("<row ").skip(1) {
+                let row = attributes(row);
+                let (_, reference) = row.iter().find(|(name, _)| name == "ref").unwrap();
+                let record = pool.record(class.name, reference).unwrap();
+                for (column, text) in &row {
+                    let Some(field) = class.fields.iter().find(|field| field.column() == column) else {
+                        continue;
+                    };
+                    let served = match (&field.kind, record.get(field.name).unwrap()) {
+                        (Type::Set(_) | Type::Map(_, _), _) => continue,
+                        (_, Value::String(text) | Value::DateTime(text)) => text.to_string(),
+                        (_, Value::Bool(truth)) => truth.to_string(),
+                        (_, Value::Int(number)) => number.to_string(),
+                        (_, Value::Float(number)) => {
+                            assert_eq!(text.parse::<f64>().unwrap(), *number);
+                            continue;
+                        }
+                        (_, other) => panic!("{other:?}"),
+                    };
+                    let meant =
+                        text.replace("%.", " ").replace("%n", "\n").replace("%t", "\t").replace("%%", "%");
+                    assert_eq!(served, meant, "{}: {}.{column} of {reference}", file.display(), class.name);
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared > 30_000, "{compared}");
+}

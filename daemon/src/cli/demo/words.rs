@@ -15,7 +15,7 @@ pub(super) fn told(event: &PoolEvent, change: &Change, world: &World) -> String 
     let name = change.new.as_ref().or(change.old.as_ref()).map_or("", |record| record.text("name_label"));
     let mut text = format!("{} {} {} {name}", event.sequence, change.class, change.operation.name());
     if let (Some(old), Some(new)) = (&change.old, &change.new) {
-        let widest = change.changed.iter().map(|field| field.len()).max().unwrap_or_default();
+        let widest = change.changed.iter().map(smol_str::SmolStr::len).max().unwrap_or_default();
         for field in &change.changed {
             text.push_str(&format!("\n{field:<widest$}  {}", difference(field, old, new, world)));
         }
