@@ -279,8 +279,12 @@ fn every_plain_field_is_served_as_the_file_has_it() {
                         }
                         (_, other) => panic!("{other:?}"),
                     };
-                    let meant =
-                        text.replace("%.", " ").replace("%n", "\n").replace("%t", "\t").replace("%%", "%");
+                    let meant = text
+                        .replace("%.", " ")
+                        .replace("%_", "  ")
+                        .replace("%n", "\n")
+                        .replace("%t", "\t")
+                        .replace("%%", "%");
                     assert_eq!(served, meant, "{}: {}.{column} of {reference}", file.display(), class.name);
                     compared += 1;
                 }
