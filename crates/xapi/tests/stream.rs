@@ -157,10 +157,27 @@ fn an_object_that_was_never_told_brings_the_whole_picture() {
     pool.batch(vec![vm(Operation::Added, 1, "a", "Running")], 1);
     pool.batch(vec![], 2);
     pool.batch(vec![], 2);
-    pool.take(Input::Listing { class: "VM".into(), references: vec!["a".into(), "b".into()] });
+    let listing = || Input::Listing { class: "VM".into(), references: vec!["a".into(), "b".into()] };
+    pool.take(listing());
+    assert!(matches!(pool.stream.request(), Request::Poll { at_once: true, token } if !token.is_empty()), "it may be on its way");
+    pool.batch(vec![], 2);
+    assert_eq!(pool.stream.request(), Request::List { class: "VM".into() });
+    pool.take(listing());
     assert_eq!(pool.stream.request(), Request::Poll { token: "".into(), at_once: true });
     let events = pool.batch(vec![vm(Operation::Added, 1, "a", "Running"), vm(Operation::Added, 1, "b", "Paused")], 2);
     assert_eq!(told(&events), [("b".to_owned(), Operation::Added, true)]);
+}
+
+#[test]
+fn an_object_that_was_on_its_way_costs_no_whole_picture() {
+    let mut pool = Pool::new();
+    pool.batch(vec![vm(Operation::Added, 1, "a", "Running")], 1);
+    pool.batch(vec![], 2);
+    pool.batch(vec![], 2);
+    pool.take(Input::Listing { class: "VM".into(), references: vec!["a".into(), "b".into()] });
+    let events = pool.batch(vec![vm(Operation::Added, 3, "b", "Running")], 2);
+    assert_eq!(told(&events), [("b".to_owned(), Operation::Added, false)]);
+    assert!(matches!(pool.stream.request(), Request::Poll { at_once: false, .. }));
 }
 
 #[test]

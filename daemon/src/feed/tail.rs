@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::event::PoolEvent;
 
 /// How many events are kept. A plugin that falls further behind reads the journal.
-const KEPT: usize = 4096;
+const KEPT: usize = 1024;
 
 /// An event and when its batch came in from the pool.
 #[derive(Debug, Clone)]

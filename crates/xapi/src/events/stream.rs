@@ -1,6 +1,6 @@
 //! The state machine: a batch, a listing or a new session in; events, changes to the world and the next state out.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -17,8 +17,9 @@ pub struct Stream {
     classes: Vec<SmolStr>,
     token: SmolStr,
     phase: Phase,
-    /// Classes whose count was wrong after the last batch, with that count.
-    suspects: BTreeMap<SmolStr, i64>,
+    /// Classes whose count was wrong after the last batch, each with the references that its last listing had and
+    /// we did not.
+    suspects: BTreeMap<SmolStr, BTreeSet<SmolStr>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -176,13 +177,14 @@ impl Stream {
         for event in batch.events {
             told.raw(event);
         }
-        let suspects: BTreeMap<SmolStr, i64> = self
+        let suspects: BTreeMap<SmolStr, BTreeSet<SmolStr>> = self
             .classes
             .iter()
-            .filter_map(|class| {
-                let valid = *batch.counts.get(class.to_lowercase().as_str())?;
-                (told.count(class) != valid).then(|| (class.clone(), valid))
+            .filter(|class| {
+                let valid = batch.counts.get(class.to_lowercase().as_str());
+                valid.is_some_and(|valid| told.count(class) != *valid)
             })
+            .map(|class| (class.clone(), self.suspects.get(class).cloned().unwrap_or_default()))
             .collect();
         // Once may be the snapshot running ahead of the token; twice is a loss.
         let lost = suspects.keys().find(|class| self.suspects.contains_key(*class)).cloned();
@@ -230,11 +232,18 @@ impl Stream {
                 told.deleted(class.clone(), record.reference.clone(), 0);
             }
         }
-        let unseen = valid.iter().any(|reference| world.get(class, reference).is_none());
+        // The listing is newer than our token: what it has and we have not is most likely on its way to us. Only what
+        // stays unseen until the next listing was never told, and only the whole picture brings it.
+        let unseen: BTreeSet<SmolStr> =
+            valid.into_iter().filter(|reference| world.get(class, reference).is_none()).collect();
+        let before = self.suspects.get(class);
+        let never_told = before.is_some_and(|before| !before.is_disjoint(&unseen));
         let mut suspects = self.suspects.clone();
         suspects.remove(class);
-        // An object that we never saw has no record here: only the whole picture brings it.
-        let next = if unseen {
+        if !unseen.is_empty() {
+            suspects.insert(class.clone(), unseen);
+        }
+        let next = if never_told {
             self.after_new_session()
         } else {
             Stream { classes: self.classes.clone(), token: self.token.clone(), phase: Phase::Live, suspects }
