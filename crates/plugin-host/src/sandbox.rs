@@ -88,3 +88,6 @@ impl WasiView for Sandbox {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
+
+#[cfg(test)]
+mod tests;

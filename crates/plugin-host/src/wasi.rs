@@ -138,3 +138,67 @@ impl AsyncWrite for Capture {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+    use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+    use wasmtime_wasi::{ResourceTable, WasiCtxView, WasiView};
+
+    use super::*;
+    use crate::pool::LogSink;
+    use crate::report::LogLine;
+
+    struct Deaf;
+
+    impl LogSink for Deaf {
+        fn line(&self, _: &LogLine) {}
+    }
+
+    struct Guest {
+        wasi: WasiCtx,
+        table: ResourceTable,
+    }
+
+    impl WasiView for Guest {
+        fn ctx(&mut self) -> WasiCtxView<'_> {
+            WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        }
+    }
+
+    fn guest(seed: u8) -> Guest {
+        let log = Arc::new(Mutex::new(LogBook::new(Arc::new(Deaf), 1000)));
+        Guest {
+            wasi: closed(&log, Duration::from_secs(1_800_000_000), [seed; 32]),
+            table: ResourceTable::new(),
+        }
+    }
+
+    /// All that could differ between two runs.
+    fn senses(guest: &mut Guest) -> String {
+        use wasmtime_wasi::clocks::WasiClocksView;
+        let wall = wall_clock::Host::now(&mut guest.clocks()).unwrap();
+        let first = monotonic_clock::Host::now(&mut guest.clocks()).unwrap();
+        let second = monotonic_clock::Host::now(&mut guest.clocks()).unwrap();
+        assert_eq!(wall.seconds, 1_800_000_000);
+        assert!(second > first);
+        let random_source = guest.wasi.random();
+        let secure = random::Host::get_random_bytes(random_source, 32).unwrap();
+        let insecure = insecure::Host::get_insecure_random_bytes(random_source, 32).unwrap();
+        assert_ne!(secure, insecure);
+        let seed = insecure_seed::Host::insecure_seed(random_source).unwrap();
+        format!("{first} {second} {secure:?} {insecure:?} {seed:?}")
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_run() {
+        let one = senses(&mut guest(1));
+        assert_eq!(one, senses(&mut guest(1)));
+        assert_ne!(one, senses(&mut guest(2)));
+    }
+
+    #[test]
+    fn random_bytes_are_bounded() {
+        assert!(random::Host::get_random_bytes(guest(1).wasi.random(), RANDOM_MAX + 1).is_err());
+    }
+}
