@@ -65,7 +65,7 @@ impl Handler {
         let name = format!("{}.{}", self.class.name, self.method);
         generated::run(pool, self.class, self.method, arguments)
             .or_else(|| methods::plain_setter(pool, self.class, self.method, arguments))
-            .unwrap_or_else(|| Err(failures::not_implemented(&name)))
+            .unwrap_or_else(|| Err(failures::method_unknown(&name)))
     }
 }
 

@@ -44,10 +44,6 @@ pub(crate) fn duplicate_key(class: &str, field: &str, reference: &str, key: &str
     Failure::new("MAP_DUPLICATE_KEY", [class, field, reference, key])
 }
 
-pub(crate) fn not_implemented(method: &str) -> Failure {
-    Failure::new("NOT_IMPLEMENTED", [method])
-}
-
 pub(crate) fn no_async(method: &str) -> Failure {
     Failure::new("Fault", [format!("No async mode for this operation (rpc: {method})")])
 }

@@ -187,7 +187,7 @@ fn where_query(table: &Table, text: &str, whole: bool) -> Result<Value, Failure>
 /// A constructor: the record's references must be real, what only the server writes is not taken.
 fn create(pool: &mut Pool, class: &'static Class, arguments: &Arguments) -> Answered {
     let Value::Struct(given) = arguments.value(0) else {
-        return Err(failures::not_implemented(&format!("{}.create", class.name)));
+        return Err(failures::method_unknown(&format!("{}.create", class.name)));
     };
     let mut fields = Vec::new();
     for field in class.fields.iter().filter(|field| field.access != Access::ReadOnly) {

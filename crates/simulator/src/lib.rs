@@ -2,7 +2,7 @@
 //!
 //! Its state is ours or a real pool's saved `state.db`; its methods follow from the object model; its events, tasks,
 //! sessions and errors behave as XAPI's do. It may do less than a pool and is never kinder: what it does not do
-//! answers NOT_IMPLEMENTED. The core is pure and gets the time passed in; the doors are thin.
+//! answers as a method that a pool does not know. The core is pure and gets the time passed in; the doors are thin.
 //!
 //! It knows the codec and the model of `xapi`, and must not know who calls it.
 

@@ -1,6 +1,6 @@
 //! Methods that xapi has written by hand: one table from name to function.
 //!
-//! What is in the datamodel and neither here nor follows from it answers NOT_IMPLEMENTED: the simulator does less
+//! What is in the datamodel and neither here nor follows from it answers as an unknown method: the simulator does less
 //! than a pool, never something else.
 
 use smol_str::SmolStr;

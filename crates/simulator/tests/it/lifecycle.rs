@@ -108,7 +108,7 @@ async fn wrong_states_and_wrong_objects_are_refused() {
         (
             "VM.migrate_send",
             vec![web.clone(), Value::Struct(xapi::Struct::new()), no.clone(), map(), map(), map()],
-            "NOT_IMPLEMENTED [VM.migrate_send]".into(),
+            "MESSAGE_METHOD_UNKNOWN [VM.migrate_send]".into(),
         ),
     ] {
         assert_eq!(client.refused(method, &arguments).await, said);
