@@ -109,7 +109,12 @@ impl Told {
     }
 
     /// Reads the stored form back.
-    pub(crate) fn from_json(kind: &str, class: &str, reference: &str, text: &str) -> Result<Told, StoredError> {
+    pub(crate) fn from_json(
+        kind: &str,
+        class: &str,
+        reference: &str,
+        text: &str,
+    ) -> Result<Told, StoredError> {
         let Value::Struct(mut stored) = json::decode_value(text.as_bytes(), &Limits::default())? else {
             return Err(StoredError::Lacks("object"));
         };
@@ -196,7 +201,8 @@ fn read_change(class: &str, reference: &str, mut stored: Struct) -> Result<Chang
         Operation::Added => (None, Some(record)),
         Operation::Deleted => (Some(record), None),
         Operation::Modified => {
-            let names = stored.get("changed").and_then(Value::as_array).ok_or(StoredError::Lacks("changed"))?;
+            let names =
+                stored.get("changed").and_then(Value::as_array).ok_or(StoredError::Lacks("changed"))?;
             changed = names.iter().filter_map(Value::as_str).map(SmolStr::new).collect();
             let was = Record::new(class, reference, take_struct(&mut stored, "was")?);
             let mut old = Record::clone(&record);

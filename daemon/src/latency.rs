@@ -63,6 +63,9 @@ mod tests {
         }
         let measured = latency.percentiles();
         assert_eq!(measured.count, 100);
-        assert_eq!((measured.p50.as_millis(), measured.p99.as_millis(), measured.max.as_millis()), (50, 99, 100));
+        assert_eq!(
+            (measured.p50.as_millis(), measured.p99.as_millis(), measured.max.as_millis()),
+            (50, 99, 100)
+        );
     }
 }

@@ -92,9 +92,10 @@ impl Service {
                     continue;
                 }
             };
-            let pools = service.pools.iter().filter(|pool| {
-                grant_file.pools.iter().any(|pattern| pattern.value.matches(pool.name()))
-            });
+            let pools = service
+                .pools
+                .iter()
+                .filter(|pool| grant_file.pools.iter().any(|pattern| pattern.value.matches(pool.name())));
             let pools: HashMap<SmolStr, LivePool> =
                 pools.map(|pool| (pool.name().clone(), pool.clone())).collect();
             let worker = Worker::new(
@@ -155,7 +156,9 @@ impl Service {
             };
             match ended {
                 Ok(Err(error)) => return error,
-                Err(error) => return anyhow::Error::new(error).context("a part of the daemon ended by a panic"),
+                Err(error) => {
+                    return anyhow::Error::new(error).context("a part of the daemon ended by a panic");
+                }
                 Ok(Ok(())) => {}
             }
         }
@@ -171,7 +174,8 @@ impl Service {
         let drained = drained.await.is_ok();
         self.workers.shutdown().await;
         self.feeds.shutdown().await;
-        let logouts: JoinSet<()> = self.pools.iter().cloned().map(|pool| async move { pool.client().logout().await }).collect();
+        let logouts: JoinSet<()> =
+            self.pools.iter().cloned().map(|pool| async move { pool.client().logout().await }).collect();
         // Whoever does not answer collects the session by itself.
         _ = tokio::time::timeout(LOGOUT_TIMEOUT, logouts.join_all()).await;
         let counts = self.journal.counts().await.context("counting what the journal holds")?;

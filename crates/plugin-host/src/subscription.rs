@@ -36,17 +36,14 @@ pub struct ObjectInterest {
     /// Modifications only when one of these fields changed; any field when empty. Additions and deletions are heard
     /// whatever the fields.
     pub fields: BTreeSet<SmolStr>,
-    /// Whether objects that were there when the daemon first saw the pool are told once, as added.
-    pub initial: bool,
 }
 
 impl Subscription {
-    /// Whether the event is wanted. `first_picture` says that it tells of an object that was already there when the
-    /// daemon saw the pool for the first time: only subscriptions with `initial` hear those.
+    /// Whether the event is wanted.
     #[must_use]
-    pub fn wants(&self, subject: &Subject, first_picture: bool) -> bool {
+    pub fn wants(&self, subject: &Subject) -> bool {
         match (&self.interest, subject) {
-            (Interest::Objects(interest), Subject::Change(change)) => interest.wants(change, first_picture),
+            (Interest::Objects(interest), Subject::Change(change)) => interest.wants(change),
             (Interest::Tasks, Subject::Task(_)) | (Interest::Connection, Subject::Connection(_)) => true,
             (Interest::Objects(_) | Interest::Tasks | Interest::Connection, _) => false,
         }
@@ -54,14 +51,9 @@ impl Subscription {
 }
 
 impl ObjectInterest {
-    fn wants(&self, change: &Change, first_picture: bool) -> bool {
-        if self.class != change.class {
-            return false;
-        }
-        if first_picture {
-            return self.initial;
-        }
-        self.on.contains(&change.operation)
+    fn wants(&self, change: &Change) -> bool {
+        self.class == change.class
+            && self.on.contains(&change.operation)
             && (change.operation != Operation::Modified
                 || self.fields.is_empty()
                 || change.changed.iter().any(|field| self.fields.contains(field)))
@@ -73,14 +65,13 @@ mod tests {
     use super::*;
     use crate::event::{Connection, Ending, TaskOutcome};
 
-    fn objects(on: &[Operation], fields: &[&str], initial: bool) -> Subscription {
+    fn objects(on: &[Operation], fields: &[&str]) -> Subscription {
         Subscription {
             name: "s".into(),
             interest: Interest::Objects(ObjectInterest {
                 class: "VM".into(),
                 on: on.iter().copied().collect(),
                 fields: fields.iter().map(SmolStr::new).collect(),
-                initial,
             }),
         }
     }
@@ -113,19 +104,11 @@ mod tests {
             (&[Deleted], &[], "VM", Modified, &["tags"], false),
         ] {
             assert_eq!(
-                objects(on, fields, true).wants(&change(class, operation, changed), false),
+                objects(on, fields).wants(&change(class, operation, changed)),
                 wanted,
                 "{on:?} {fields:?} {class} {operation:?} {changed:?}"
             );
         }
-    }
-
-    #[test]
-    fn the_first_picture_is_only_for_those_who_ask() {
-        let first = change("VM", Operation::Added, &[]);
-        assert!(objects(&[Operation::Modified], &["tags"], true).wants(&first, true));
-        assert!(!objects(&[Operation::Added], &[], false).wants(&first, true));
-        assert!(!objects(&[Operation::Added], &[], true).wants(&change("SR", Operation::Added, &[]), true));
     }
 
     #[test]
@@ -138,11 +121,8 @@ mod tests {
         });
         let connection = Subject::Connection(Connection::Connected);
         let of = |interest| Subscription { name: "s".into(), interest };
-        assert!(of(Interest::Tasks).wants(&task, false) && !of(Interest::Tasks).wants(&connection, false));
-        assert!(
-            of(Interest::Connection).wants(&connection, false)
-                && !of(Interest::Connection).wants(&task, false)
-        );
-        assert!(!objects(&[Operation::Added], &[], true).wants(&task, true));
+        assert!(of(Interest::Tasks).wants(&task) && !of(Interest::Tasks).wants(&connection));
+        assert!(of(Interest::Connection).wants(&connection) && !of(Interest::Connection).wants(&task));
+        assert!(!objects(&[Operation::Added], &[]).wants(&task));
     }
 }

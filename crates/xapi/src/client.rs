@@ -218,7 +218,8 @@ impl Client {
         let arguments = [Value::Array(classes.to_vec()), token.into(), wait.as_secs_f64().into()];
         let timeout = wait * 2 + Duration::from_secs(15);
         let transports = self.transports();
-        let sent = self.send(&transports.polls, "event.from", &with_session(lease, &arguments), timeout).await;
+        let sent =
+            self.send(&transports.polls, "event.from", &with_session(lease, &arguments), timeout).await;
         let received = Instant::now();
         let outcome = sent.and_then(|reply| self.read("event.from", &reply));
         if let Err(error) = &outcome {
@@ -231,7 +232,9 @@ impl Client {
     pub async fn logout(&self) {
         let Some(lease) = self.inner.session.lock().await.lease.take() else { return };
         let transports = self.transports();
-        let ended = self.exchange(&transports.calls, "session.logout", &with_session(&lease, &[]), LOGOUT_TIMEOUT).await;
+        let ended = self
+            .exchange(&transports.calls, "session.logout", &with_session(&lease, &[]), LOGOUT_TIMEOUT)
+            .await;
         match ended {
             Ok(_) => tracing::debug!(endpoint = %transports.calls.endpoint(), "logged out"),
             Err(error) => tracing::debug!(error = error.chain(), "logging out"),
@@ -241,13 +244,20 @@ impl Client {
     /// Logs in where we are, or where the first of the known members that answers leads.
     async fn login(&self) -> Result<SecretString, Error> {
         let settings = &self.inner.settings;
-        let password = settings.password.read().map_err(|source| Error::Password { user: settings.user.clone(), source })?;
+        let password = settings
+            .password
+            .read()
+            .map_err(|source| Error::Password { user: settings.user.clone(), source })?;
         let here = self.endpoint();
-        let others = std::iter::once(&settings.endpoint).chain(&settings.members).filter(|endpoint| **endpoint != here);
+        let others = std::iter::once(&settings.endpoint)
+            .chain(&settings.members)
+            .filter(|endpoint| **endpoint != here);
         let mut outcome = self.login_at(&here, &password).await;
         for endpoint in others {
             match &outcome {
-                Err(Error::Transport { source, .. }) if !matches!(source, TransportError::Untrusted { .. }) => {
+                Err(Error::Transport { source, .. })
+                    if !matches!(source, TransportError::Untrusted { .. }) =>
+                {
                     tracing::info!(tried = %self.endpoint(), next = %endpoint, "no answer, trying another member");
                     outcome = self.login_at(endpoint, &password).await;
                 }
@@ -277,7 +287,9 @@ impl Client {
                     return Ok(reference.into());
                 }
                 Err(error) => {
-                    let Some(coordinator) = coordinator_named(&error).filter(|_| !last_try) else { return Err(error) };
+                    let Some(coordinator) = coordinator_named(&error).filter(|_| !last_try) else {
+                        return Err(error);
+                    };
                     let endpoint = transports.calls.endpoint().at(coordinator);
                     tracing::info!(coordinator = %endpoint, "this member is not the coordinator");
                     self.move_to(&endpoint)?;
@@ -342,7 +354,8 @@ impl Client {
         }
         let transports = Transports::to(endpoint, &self.inner.settings)
             .map_err(|source| Error::Transport { method: "session.login_with_password".into(), source })?;
-        *self.inner.transports.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(transports);
+        *self.inner.transports.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            Arc::new(transports);
         Ok(())
     }
 }
@@ -359,7 +372,12 @@ fn with_session(lease: &Lease, arguments: &[Value]) -> Vec<Value> {
 }
 
 fn coordinator_named(error: &Error) -> Option<&str> {
-    error.failure().filter(|failure| failure.code == "HOST_IS_SLAVE")?.parameters.first().map(|address| &**address)
+    error
+        .failure()
+        .filter(|failure| failure.code == "HOST_IS_SLAVE")?
+        .parameters
+        .first()
+        .map(|address| &**address)
 }
 
 /// Session references are secrets, and xapi quotes them in some errors.

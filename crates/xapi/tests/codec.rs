@@ -8,8 +8,17 @@ fn text() -> impl Strategy<Value = String> {
     // Everything that XML 1.0 can carry, markup and line ends included.
     proptest::collection::vec(
         prop_oneof![
-            Just('<'), Just('&'), Just('>'), Just('"'), Just('\n'), Just('\r'), Just('\t'), Just(' '), Just('é'),
-            proptest::char::range('a', 'z'), proptest::char::range('\u{4e00}', '\u{4eff}'),
+            Just('<'),
+            Just('&'),
+            Just('>'),
+            Just('"'),
+            Just('\n'),
+            Just('\r'),
+            Just('\t'),
+            Just(' '),
+            Just('é'),
+            proptest::char::range('a', 'z'),
+            proptest::char::range('\u{4e00}', '\u{4eff}'),
         ],
         0..12,
     )
@@ -26,9 +35,13 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(5, 40, 6, |inner| {
         prop_oneof![
             proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::Array),
-            proptest::collection::btree_map("[a-zA-Z_][a-z0-9_:/ -]{0,30}", inner, 0..6).prop_map(|members| {
-                Value::Struct(members.into_iter().map(|(name, value)| (name.into(), value)).collect::<Struct>())
-            }),
+            proptest::collection::btree_map("[a-zA-Z_][a-z0-9_:/ -]{0,30}", inner, 0..6).prop_map(
+                |members| {
+                    Value::Struct(
+                        members.into_iter().map(|(name, value)| (name.into(), value)).collect::<Struct>(),
+                    )
+                }
+            ),
         ]
     })
 }
@@ -95,7 +108,8 @@ fn reply(inner: &str) -> String {
 }
 
 fn xml_value(inner: &str) -> Result<Value, String> {
-    let reply = xml::decode_reply(reply(inner).as_bytes(), &Limits::default()).map_err(|error| error.to_string())?;
+    let reply =
+        xml::decode_reply(reply(inner).as_bytes(), &Limits::default()).map_err(|error| error.to_string())?;
     reply.map_err(|failure| failure.to_string())
 }
 
@@ -119,7 +133,10 @@ fn xml_is_read_as_xapi_and_others_write_it() {
         ("<value><nil/></value>", Value::VOID),
         ("<value><array><data/></array></value>", Value::Array(vec![])),
         ("<value><struct/></value>", Value::Struct(Struct::new())),
-        ("<value><dateTime.iso8601>20260821T02:00:23Z</dateTime.iso8601></value>", Value::DateTime("20260821T02:00:23Z".into())),
+        (
+            "<value><dateTime.iso8601>20260821T02:00:23Z</dateTime.iso8601></value>",
+            Value::DateTime("20260821T02:00:23Z".into()),
+        ),
     ] {
         assert_eq!(xml_value(written), Ok(value), "{written}");
     }
@@ -130,9 +147,18 @@ fn what_is_no_reply_says_what_and_where() {
     for (body, what) in [
         ("", "the document ends early at byte 0"),
         ("<html><body>no</body></html>", "expected <methodResponse> at byte 6"),
-        ("<methodResponse><params><param><value><int>x</int></value></param></params></methodResponse>", "not an integer at byte 50"),
-        ("<methodResponse><params><param><value><blink>x</blink></value></param></params></methodResponse>", "unknown type <blink> at byte 45"),
-        ("<methodResponse><params><param><value><struct></struct></value></param></params></methodResponse>", "the reply has no Status at byte 97"),
+        (
+            "<methodResponse><params><param><value><int>x</int></value></param></params></methodResponse>",
+            "not an integer at byte 50",
+        ),
+        (
+            "<methodResponse><params><param><value><blink>x</blink></value></param></params></methodResponse>",
+            "unknown type <blink> at byte 45",
+        ),
+        (
+            "<methodResponse><params><param><value><struct></struct></value></param></params></methodResponse>",
+            "the reply has no Status at byte 97",
+        ),
     ] {
         let error = xml::decode_reply(body.as_bytes(), &Limits::default()).unwrap_err();
         assert_eq!(error.to_string(), what, "{body}");
@@ -141,7 +167,8 @@ fn what_is_no_reply_says_what_and_where() {
 
 #[test]
 fn limits_hold() {
-    let deep = format!("{}x{}", "<value><array><data>".repeat(100_000), "</data></array></value>".repeat(100_000));
+    let deep =
+        format!("{}x{}", "<value><array><data>".repeat(100_000), "</data></array></value>".repeat(100_000));
     let error = xml_value(&deep).unwrap_err();
     assert!(error.starts_with("values nest deeper than 64"), "{error}");
     let deep = format!("{{\"result\":{}{}}}", "[".repeat(100), "]".repeat(100));

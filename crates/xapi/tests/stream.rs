@@ -31,13 +31,20 @@ impl Pool {
 
     fn batch(&mut self, events: Vec<RawEvent>, vms: i64) -> Vec<Event> {
         let tasks = i64::try_from(self.world.count("task")).unwrap();
-        let tasks = events.iter().filter(|event| event.class == "task").fold(tasks, |count, event| match event.operation {
-            Operation::Added => count + 1,
-            Operation::Deleted => count - 1,
-            Operation::Modified => count,
-        });
+        let tasks =
+            events.iter().filter(|event| event.class == "task").fold(tasks, |count, event| {
+                match event.operation {
+                    Operation::Added => count + 1,
+                    Operation::Deleted => count - 1,
+                    Operation::Modified => count,
+                }
+            });
         let counts = BTreeMap::from([("vm".into(), vms), ("task".into(), tasks)]);
-        self.take(Input::Batch(Batch { events, counts, token: "00000000000000000009,00000000000000000000".into() }))
+        self.take(Input::Batch(Batch {
+            events,
+            counts,
+            token: "00000000000000000009,00000000000000000000".into(),
+        }))
     }
 }
 
@@ -46,7 +53,8 @@ fn fields(pairs: &[(&str, &str)]) -> Struct {
 }
 
 fn vm(operation: Operation, generation: i64, reference: &str, state: &str) -> RawEvent {
-    let snapshot = fields(&[("uuid", &format!("uuid-{reference}")), ("power_state", state), ("memory_target", "1024")]);
+    let snapshot =
+        fields(&[("uuid", &format!("uuid-{reference}")), ("power_state", state), ("memory_target", "1024")]);
     raw("vm", operation, generation, reference, snapshot)
 }
 
@@ -56,18 +64,25 @@ fn raw(class: &str, operation: Operation, generation: i64, reference: &str, snap
 }
 
 fn changes(events: &[Event]) -> Vec<&Change> {
-    events.iter().filter_map(|event| if let Event::Change(change) = event { Some(change) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(|event| if let Event::Change(change) = event { Some(change) } else { None })
+        .collect()
 }
 
 fn told(events: &[Event]) -> Vec<(String, Operation, bool)> {
-    changes(events).iter().map(|change| (change.reference.to_string(), change.operation, change.gap)).collect()
+    changes(events)
+        .iter()
+        .map(|change| (change.reference.to_string(), change.operation, change.gap))
+        .collect()
 }
 
 #[test]
 fn the_first_picture_fills_the_world_and_tells_no_differences() {
     let mut pool = Pool::new();
     assert_eq!(pool.stream.request(), Request::Poll { token: "".into(), at_once: true });
-    let events = pool.batch(vec![vm(Operation::Added, 1, "a", "Running"), vm(Operation::Modified, 2, "b", "Halted")], 2);
+    let events = pool
+        .batch(vec![vm(Operation::Added, 1, "a", "Running"), vm(Operation::Modified, 2, "b", "Halted")], 2);
     let [Event::Resync(resync)] = events.as_slice() else { panic!("{events:?}") };
     assert!(resync.first && resync.objects == 2 && resync.differences == 0);
     assert_eq!(pool.world.count("VM"), 2);
@@ -81,7 +96,10 @@ fn a_change_tells_old_new_and_changed_fields_typed_by_the_schema() {
     pool.batch(vec![vm(Operation::Added, 1, "a", "Running")], 1);
     let events = pool.batch(vec![vm(Operation::Modified, 5, "a", "Halted")], 1);
     let [Event::Change(change)] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!((&*change.class, change.uuid(), change.operation), ("VM", Some("uuid-a"), Operation::Modified));
+    assert_eq!(
+        (&*change.class, change.uuid(), change.operation),
+        ("VM", Some("uuid-a"), Operation::Modified)
+    );
     assert_eq!(change.changed, ["power_state"]);
     assert_eq!(change.old.as_ref().unwrap().text("power_state"), "Running");
     assert_eq!(change.new.as_ref().unwrap().text("power_state"), "Halted");
@@ -100,7 +118,8 @@ fn the_same_record_again_is_no_event() {
 fn a_deletion_carries_the_last_record_and_an_unknown_one_is_passed_over() {
     let mut pool = Pool::new();
     pool.batch(vec![vm(Operation::Added, 1, "a", "Running")], 1);
-    let events = pool.batch(vec![vm(Operation::Deleted, 3, "a", ""), vm(Operation::Deleted, 4, "never seen", "")], 0);
+    let events =
+        pool.batch(vec![vm(Operation::Deleted, 3, "a", ""), vm(Operation::Deleted, 4, "never seen", "")], 0);
     assert_eq!(told(&events), [("a".to_owned(), Operation::Deleted, false)]);
     assert_eq!(changes(&events)[0].old.as_ref().unwrap().text("power_state"), "Running");
     assert!(pool.world.is_empty());
@@ -119,7 +138,13 @@ fn events_come_in_the_order_of_their_generation() {
     assert_eq!(batch.events.iter().map(|event| event.generation).collect::<Vec<_>>(), [3, 5, 9]);
 
     fn event(id: &str, operation: &str) -> Value {
-        let mut event = fields(&[("id", id), ("class", "vm"), ("operation", operation), ("ref", id), ("timestamp", "0.0")]);
+        let mut event = fields(&[
+            ("id", id),
+            ("class", "vm"),
+            ("operation", operation),
+            ("ref", id),
+            ("timestamp", "0.0"),
+        ]);
         if operation != "del" {
             event.insert("snapshot", Struct::new());
         }
@@ -132,7 +157,10 @@ fn a_lost_deletion_is_found_by_counting_twice_and_told_as_a_gap() {
     let mut pool = Pool::new();
     pool.batch(vec![vm(Operation::Added, 1, "a", "Running"), vm(Operation::Added, 1, "b", "Running")], 2);
     assert_eq!(pool.batch(vec![], 1), []);
-    assert!(matches!(pool.stream.request(), Request::Poll { at_once: true, .. }), "the second look comes soon");
+    assert!(
+        matches!(pool.stream.request(), Request::Poll { at_once: true, .. }),
+        "the second look comes soon"
+    );
     assert_eq!(pool.batch(vec![], 1), []);
     assert_eq!(pool.stream.request(), Request::List { class: "VM".into() });
     let events = pool.take(Input::Listing { class: "VM".into(), references: vec!["b".into()] });
@@ -159,12 +187,16 @@ fn an_object_that_was_never_told_brings_the_whole_picture() {
     pool.batch(vec![], 2);
     let listing = || Input::Listing { class: "VM".into(), references: vec!["a".into(), "b".into()] };
     pool.take(listing());
-    assert!(matches!(pool.stream.request(), Request::Poll { at_once: true, token } if !token.is_empty()), "it may be on its way");
+    assert!(
+        matches!(pool.stream.request(), Request::Poll { at_once: true, token } if !token.is_empty()),
+        "it may be on its way"
+    );
     pool.batch(vec![], 2);
     assert_eq!(pool.stream.request(), Request::List { class: "VM".into() });
     pool.take(listing());
     assert_eq!(pool.stream.request(), Request::Poll { token: "".into(), at_once: true });
-    let events = pool.batch(vec![vm(Operation::Added, 1, "a", "Running"), vm(Operation::Added, 1, "b", "Paused")], 2);
+    let events =
+        pool.batch(vec![vm(Operation::Added, 1, "a", "Running"), vm(Operation::Added, 1, "b", "Paused")], 2);
     assert_eq!(told(&events), [("b".to_owned(), Operation::Added, true)]);
 }
 
@@ -207,7 +239,8 @@ fn a_new_session_compares_everything_and_marks_the_gap() {
 }
 
 fn task(operation: Operation, generation: i64, status: &str) -> RawEvent {
-    let mut record = fields(&[("uuid", "u"), ("name_label", "Async.VM.start"), ("status", status), ("result", "")]);
+    let mut record =
+        fields(&[("uuid", "u"), ("name_label", "Async.VM.start"), ("status", status), ("result", "")]);
     match status {
         "success" => _ = record.insert("result", "<value>OpaqueRef:x</value>"),
         "failure" => _ = record.insert("error_info", vec!["VM_BAD_POWER_STATE".into(), "a".into()]),
@@ -217,7 +250,10 @@ fn task(operation: Operation, generation: i64, status: &str) -> RawEvent {
 }
 
 fn endings(events: &[Event]) -> Vec<Ending> {
-    events.iter().filter_map(|event| if let Event::Task(task) = event { Some(task.ending.clone()) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(|event| if let Event::Task(task) = event { Some(task.ending.clone()) } else { None })
+        .collect()
 }
 
 #[test]

@@ -23,7 +23,8 @@ fn folder() -> PathBuf {
 }
 
 fn recorded() -> Vec<Recorded> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     let mut all = Vec::new();
     for path in paths {
@@ -32,8 +33,9 @@ fn recorded() -> Vec<Recorded> {
         let response = std::fs::read(&path).unwrap();
         let request = std::fs::read(path.with_extension("request")).unwrap();
         let head_end = response.windows(4).position(|bytes| bytes == b"\r\n\r\n").map(|at| (at, 4));
-        let (at, length) =
-            head_end.or_else(|| response.windows(2).position(|bytes| bytes == b"\n\n").map(|at| (at, 2))).unwrap();
+        let (at, length) = head_end
+            .or_else(|| response.windows(2).position(|bytes| bytes == b"\n\n").map(|at| (at, 2)))
+            .unwrap();
         let head = std::str::from_utf8(&response[..at]).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let (name, wire) = stem.rsplit_once('.').unwrap_or((stem, ""));
@@ -88,7 +90,9 @@ fn every_recorded_answer_decodes() {
 #[test]
 fn both_wires_give_the_same_values() {
     let mut by_name: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
-    for exchange in recorded().into_iter().filter(|exchange| exchange.status == 200 && !exchange.wire.is_empty()) {
+    for exchange in
+        recorded().into_iter().filter(|exchange| exchange.status == 200 && !exchange.wire.is_empty())
+    {
         by_name.entry(exchange.name.clone()).or_default().push(exchange);
     }
     let mut compared = 0;
@@ -98,7 +102,8 @@ fn both_wires_give_the_same_values() {
         if !name.contains("get-all-records") && !name.contains("get-by-name") {
             continue;
         }
-        let values: Vec<_> = pair.iter().map(|exchange| decode(exchange).map(|value| typed(kind, value))).collect();
+        let values: Vec<_> =
+            pair.iter().map(|exchange| decode(exchange).map(|value| typed(kind, value))).collect();
         if name.contains("session") || name.contains("task") || name.contains("message") {
             continue;
         }
@@ -120,7 +125,12 @@ fn errors_come_with_code_and_parameters() {
     ] {
         for exchange in recorded().iter().filter(|exchange| exchange.name == name) {
             let failure = decode(exchange).expect_err(name);
-            assert_eq!((&*failure.code, failure.parameters.len()), (code, parameters), "{name}.{}", exchange.wire);
+            assert_eq!(
+                (&*failure.code, failure.parameters.len()),
+                (code, parameters),
+                "{name}.{}",
+                exchange.wire
+            );
         }
     }
 }
@@ -177,7 +187,9 @@ fn texts(value: &Value) -> Value {
     match value {
         Value::DateTime(text) => Value::String(text.clone()),
         Value::Array(elements) => Value::Array(elements.iter().map(texts).collect()),
-        Value::Struct(members) => members.iter().map(|(name, value)| (name.clone(), texts(value))).collect::<xapi::Struct>().into(),
+        Value::Struct(members) => {
+            members.iter().map(|(name, value)| (name.clone(), texts(value))).collect::<xapi::Struct>().into()
+        }
         other => other.clone(),
     }
 }

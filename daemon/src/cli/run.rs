@@ -77,7 +77,11 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
 
 /// The journal's writer is what everything else waits for: while it answers, we make progress.
 async fn writer_answers(journal: Journal) -> Result<(), String> {
-    if journal.healthy(WRITER_TIMEOUT).await { Ok(()) } else { Err("the journal's writer does not answer".to_owned()) }
+    if journal.healthy(WRITER_TIMEOUT).await {
+        Ok(())
+    } else {
+        Err("the journal's writer does not answer".to_owned())
+    }
 }
 
 fn status(service: &Service) -> String {

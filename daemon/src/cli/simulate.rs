@@ -75,11 +75,11 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
         None => Simulator::builtin(options).context("making up a pool")?,
         Some(path) => {
             let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-            Simulator::from_state_db(&bytes, options).with_context(|| format!("loading {}", path.display()))?
+            Simulator::from_state_db(&bytes, options)
+                .with_context(|| format!("loading {}", path.display()))?
         }
     };
-    let doors =
-        Doors { http: arguments.http, https: arguments.https, unix: arguments.unix.clone() };
+    let doors = Doors { http: arguments.http, https: arguments.https, unix: arguments.unix.clone() };
     let mut asked_to_stop = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let running = simulator.open(doors).await.context("opening the pool's doors")?;
@@ -98,7 +98,13 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
 fn describe(simulator: &Simulator, running: &simulator::Running) {
     let pool = running.pool();
     let count = |class: &str| pool.records(class).len();
-    anstream::println!("{} hosts, {} VMs, {} SRs, {} VDIs", count("host"), count("VM"), count("SR"), count("VDI"));
+    anstream::println!(
+        "{} hosts, {} VMs, {} SRs, {} VDIs",
+        count("host"),
+        count("VM"),
+        count("SR"),
+        count("VDI")
+    );
     let notes = simulator.notes();
     for (what, counts) in [("table", &notes.unknown_tables), ("column", &notes.unknown_columns)] {
         for (name, rows) in counts {

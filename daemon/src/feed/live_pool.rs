@@ -133,10 +133,16 @@ impl Pool for LivePool {
     }
 
     fn call<'a>(&'a self, method: &'a str, arguments: Vec<Value>) -> BoxFuture<'a, Result<Value, CallError>> {
-        Box::pin(async move { self.client.call(method, &arguments).await.map_err(|error| call_error(&error)) })
+        Box::pin(
+            async move { self.client.call(method, &arguments).await.map_err(|error| call_error(&error)) },
+        )
     }
 
-    fn start<'a>(&'a self, method: &'a str, arguments: Vec<Value>) -> BoxFuture<'a, Result<SmolStr, CallError>> {
+    fn start<'a>(
+        &'a self,
+        method: &'a str,
+        arguments: Vec<Value>,
+    ) -> BoxFuture<'a, Result<SmolStr, CallError>> {
         Box::pin(async move {
             let method = format!("Async.{method}");
             match self.client.call(&method, &arguments).await {

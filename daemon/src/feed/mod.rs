@@ -129,7 +129,17 @@ impl Feed {
         stop: watch::Receiver<bool>,
     ) -> Self {
         let stream = Stream::new(Stream::all_classes(), known);
-        Feed { pool, journal, tail, stream, lease: None, endpoint: None, last_endpoint: None, failures: 0, stop }
+        Feed {
+            pool,
+            journal,
+            tail,
+            stream,
+            lease: None,
+            endpoint: None,
+            last_endpoint: None,
+            failures: 0,
+            stop,
+        }
     }
 
     /// Follows the pool until asked to stop.
@@ -252,7 +262,10 @@ impl Feed {
         let due = self.pool.client().login_due().await;
         let pause = if due.is_zero() {
             let (first, longest) = POLL_RETRY;
-            first.saturating_mul(1 << self.failures.min(10)).min(longest).mul_f64(0.75 + rand::random::<f64>() / 2.0)
+            first
+                .saturating_mul(1 << self.failures.min(10))
+                .min(longest)
+                .mul_f64(0.75 + rand::random::<f64>() / 2.0)
         } else {
             due
         };

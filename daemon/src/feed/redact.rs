@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn secrets_in_maps_are_replaced_and_everything_else_stays() {
         let mut map = Struct::new();
-        for (key, value) in [("chappassword", "x"), ("CIFS_Secret", "x"), ("target", "10.0.0.1"), ("token", "")] {
+        for (key, value) in
+            [("chappassword", "x"), ("CIFS_Secret", "x"), ("target", "10.0.0.1"), ("token", "")]
+        {
             map.insert(key, value);
         }
         redact_map(&mut map);

@@ -92,12 +92,28 @@ impl Delivery {
         let pause = if give_up { None } else { retry::pause(attempt, asked, rand::random()) };
         match pause {
             Some(pause) => {
-                tracing::warn!(plugin, sequence, attempt, why, again_in_ms = pause.as_millis(), "the delivery failed");
+                tracing::warn!(
+                    plugin,
+                    sequence,
+                    attempt,
+                    why,
+                    again_in_ms = pause.as_millis(),
+                    "the delivery failed"
+                );
                 let not_before = Timestamp::now().as_microsecond().saturating_add(micros(pause));
-                (Outcome::Retry { not_before_micros: not_before, why: why.clone() }, format!("again later: {why}"))
+                (
+                    Outcome::Retry { not_before_micros: not_before, why: why.clone() },
+                    format!("again later: {why}"),
+                )
             }
             None => {
-                tracing::error!(plugin, sequence, attempt, why, "the delivery is given up; it is kept as a dead letter");
+                tracing::error!(
+                    plugin,
+                    sequence,
+                    attempt,
+                    why,
+                    "the delivery is given up; it is kept as a dead letter"
+                );
                 let kept = report.log.len().saturating_sub(DEAD_LOG_LINES);
                 let log = report.log.iter().skip(kept).map(ToString::to_string).collect();
                 (Outcome::Dead { why: why.clone(), log }, format!("given up: {why}"))
@@ -106,10 +122,10 @@ impl Delivery {
     }
 
     async fn finish(&self, report: &Report, outcome: Outcome) -> Result<(), journal::Error> {
-        let state = report.state.iter().map(|write| journal::StateWrite {
-            key: write.key.clone(),
-            value: write.value.clone(),
-        });
+        let state = report
+            .state
+            .iter()
+            .map(|write| journal::StateWrite { key: write.key.clone(), value: write.value.clone() });
         let finish = Finish {
             plugin: self.installed.name.clone(),
             sequence: self.event.sequence,
@@ -151,14 +167,23 @@ impl Scribe {
         let delivery = &self.delivery;
         let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
         let words = match outcome_words(outcome) {
-            (word, Value::String(detail)) if !detail.is_empty() && word != "started" => format!("{word}: {detail}"),
+            (word, Value::String(detail)) if !detail.is_empty() && word != "started" => {
+                format!("{word}: {detail}")
+            }
             (word, Value::Array(words)) => {
                 let words: Vec<&str> = words.iter().filter_map(Value::as_str).collect();
                 format!("{word}: {}", words.join(" "))
             }
             (word, _) => word.to_owned(),
         };
-        tracing::info!(plugin, sequence, method, outcome = words, took_ms = took.as_millis(), "the pool answered");
+        tracing::info!(
+            plugin,
+            sequence,
+            method,
+            outcome = words,
+            took_ms = took.as_millis(),
+            "the pool answered"
+        );
         delivery.story.tell(|| Moment::Called { sequence, method: method.to_owned(), outcome: words, took });
     }
 }
@@ -252,7 +277,8 @@ impl StateReader for Scribe {
     ) -> BoxFuture<'a, Result<Vec<String>, String>> {
         Box::pin(async move {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let read = self.delivery.journal.state_keys(&self.delivery.installed.name, prefix, after, limit).await;
+            let read =
+                self.delivery.journal.state_keys(&self.delivery.installed.name, prefix, after, limit).await;
             read.map_err(|error| format!("reading the plugin's state: {error}"))
         })
     }
@@ -263,7 +289,8 @@ impl LogSink for Scribe {
         let plugin = &self.delivery.installed.name;
         let sequence = self.delivery.event.sequence;
         let text = line.message.as_str();
-        let fields: Vec<String> = line.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let fields: Vec<String> =
+            line.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
         let fields = fields.join(" ");
         match line.level {
             Level::Error => tracing::error!(target: "plugin", plugin, sequence, fields, "{text}"),

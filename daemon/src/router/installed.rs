@@ -94,10 +94,7 @@ fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> 
         allow: grant_file
             .allow
             .iter()
-            .map(|rule| RawAllow {
-                call: texts(&rule.call),
-                on: rule.on.as_ref().map(|on| on.value.clone()),
-            })
+            .map(|rule| RawAllow { call: texts(&rule.call), on: rule.on.as_ref().map(|on| on.value.clone()) })
             .collect(),
         read: grant_file
             .read
@@ -110,7 +107,11 @@ fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> 
         Err(wrong) => {
             problems.extend(wrong.into_iter().map(|wrong| {
                 let place = place_of(grant_file, &wrong).unwrap_or(start);
-                Problem::at(place, format!("{}.{}", wrong.place.trim_matches(['[', ']']), wrong.key), wrong.what)
+                Problem::at(
+                    place,
+                    format!("{}.{}", wrong.place.trim_matches(['[', ']']), wrong.key),
+                    wrong.what,
+                )
             }));
             None
         }
@@ -119,7 +120,8 @@ fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> 
 
 /// Where in the grant file a rule's problem is.
 fn place_of<'g>(grant_file: &'g GrantFile, wrong: &plugin_host::GrantProblem) -> Option<&'g Place> {
-    let element = |list: &'g [Located<String>]| wrong.element.and_then(|index| list.get(index)).map(|text| &text.place);
+    let element =
+        |list: &'g [Located<String>]| wrong.element.and_then(|index| list.get(index)).map(|text| &text.place);
     if wrong.place == "[[allow]]" {
         let rule = grant_file.allow.get(wrong.index)?;
         let found = match wrong.key {
@@ -141,7 +143,8 @@ fn place_of<'g>(grant_file: &'g GrantFile, wrong: &plugin_host::GrantProblem) ->
 
 fn limits(set: &LimitSettings) -> Limits {
     let default = Limits::default();
-    let bytes = |set: Option<u64>, default| set.map_or(default, |set| usize::try_from(set).unwrap_or(usize::MAX));
+    let bytes =
+        |set: Option<u64>, default| set.map_or(default, |set| usize::try_from(set).unwrap_or(usize::MAX));
     Limits {
         memory: bytes(set.memory, default.memory),
         deadline: set.deadline.unwrap_or(default.deadline),

@@ -45,7 +45,7 @@ pub(super) fn subject(told: &Told) -> Subject {
 
 /// The first subscription that wants it.
 pub(super) fn wanted<'s>(subscriptions: &'s [Subscription], subject: &Subject) -> Option<&'s Subscription> {
-    subscriptions.iter().find(|subscription| subscription.wants(subject, false))
+    subscriptions.iter().find(|subscription| subscription.wants(subject))
 }
 
 /// The event as a delivery carries it.

@@ -74,8 +74,7 @@ impl Worker {
         stop: watch::Receiver<bool>,
     ) -> Result<Self, WorkerError> {
         let progress = journal.progress(&installed.name, journal.last()).await;
-        let progress =
-            progress.map_err(|source| WorkerError { plugin: installed.name.clone(), source })?;
+        let progress = progress.map_err(|source| WorkerError { plugin: installed.name.clone(), source })?;
         Ok(Worker {
             queue: Queue::new(progress.cursor, installed.concurrency),
             noted_cursor: progress.cursor,
@@ -172,7 +171,9 @@ impl Worker {
             None => (0, None),
             Some((_, OpenState::Settled)) => return self.queue.offer(sequence, None, 0, None),
             Some((attempt, OpenState::Started)) => (attempt, None),
-            Some((attempt, OpenState::Retry { not_before_micros, .. })) => (attempt, Some(*not_before_micros)),
+            Some((attempt, OpenState::Retry { not_before_micros, .. })) => {
+                (attempt, Some(*not_before_micros))
+            }
         };
         let wanted = self.pools.contains_key(&event.pool)
             && translate::wanted(self.installed.subscriptions(), &translate::subject(&event.told)).is_some();
@@ -192,7 +193,9 @@ impl Worker {
             let event = Arc::clone(&recent.event);
             let Some(pool) = self.pools.get(&event.pool) else { continue };
             let subject = translate::subject(&event.told);
-            let Some(subscription) = translate::wanted(self.installed.subscriptions(), &subject) else { continue };
+            let Some(subscription) = translate::wanted(self.installed.subscriptions(), &subject) else {
+                continue;
+            };
             let host_event = translate::event(&event, attempt, &subscription.name, subject);
             // Written in order and not waited for: any effect of this attempt is written, and waited for, after it.
             self.journal.post_start(&self.installed.name, sequence, attempt).await?;

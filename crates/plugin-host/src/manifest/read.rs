@@ -90,7 +90,7 @@ fn subscriptions(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Subscripti
 }
 
 fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Option<Subscription> {
-    reader.only(table, "[[subscribe]]", &["name", "class", "task", "connection", "on", "fields", "initial"]);
+    reader.only(table, "[[subscribe]]", &["name", "class", "task", "connection", "on", "fields"]);
     let name = reader.required_text(table, "name", "[[subscribe]]", at);
     let class = reader.text(table, "class");
     let task = reader.flag(table, "task").unwrap_or(false);
@@ -105,7 +105,7 @@ fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Opti
     let interest = match class {
         Some(class) => Interest::Objects(object_interest(reader, at, table, &class)?),
         None => {
-            for key in ["on", "fields", "initial"] {
+            for key in ["on", "fields"] {
                 if table.get(key).is_some() {
                     reader.problem(at, format!("`{key}` only goes with `class`"));
                 }
@@ -124,7 +124,6 @@ fn object_interest(
 ) -> Option<ObjectInterest> {
     let on = operations(reader, table);
     let fields = reader.texts(table, "fields").unwrap_or_default();
-    let initial = reader.flag(table, "initial").unwrap_or(false);
     let Some(known) = schema::class(class) else {
         let hint = hint(class, schema::classes().iter().map(|class| class.name));
         reader.problem(at, format!("XAPI has no class `{class}`{hint}"));
@@ -146,7 +145,6 @@ fn object_interest(
         class: SmolStr::new_static(known.name),
         on,
         fields: fields.into_iter().map(|(_, field)| field.into()).collect(),
-        initial,
     })
 }
 
@@ -294,7 +292,6 @@ description = "which VMs"
                     class: "VM".into(),
                     on: [Operation::Modified].into(),
                     fields: ["power_state".into()].into(),
-                    initial: false,
                 }),
             }
         );
@@ -306,7 +303,7 @@ description = "which VMs"
     #[test]
     fn every_problem_is_told_with_its_line() {
         let text = GOOD
-            .replace("fields = [\"power_state\"]", "fields = [\"powerstate\"]\ninital = true")
+            .replace("fields = [\"power_state\"]", "fields = [\"powerstate\"]\nfeilds = []")
             .replace("VM.start", "VM.strat")
             .replace("default = 3", "default = \"3\"")
             .replace("description = \"starts", "descripton = \"starts");
@@ -316,7 +313,7 @@ description = "which VMs"
                 "line 1: the manifest has no `description`",
                 "line 5: unknown key `descripton` in the manifest; did you mean `description`?",
                 "line 11: class VM has no field `powerstate`; did you mean `power_state`?",
-                "line 12: unknown key `inital` in [[subscribe]]; did you mean `initial`?",
+                "line 12: unknown key `feilds` in [[subscribe]]; did you mean `fields`?",
                 "line 18: XAPI has no method `VM.strat`; did you mean `VM.start`?",
                 "line 24: `default` of [settings.max_starts] is a string, not of type integer",
             ]

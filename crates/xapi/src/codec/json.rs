@@ -167,7 +167,8 @@ fn checked<'b>(body: &'b [u8], limits: &Limits) -> Result<std::borrow::Cow<'b, s
     if body.len() > limits.bytes {
         return Err(DecodeError::new(format!("longer than {} bytes", limits.bytes), limits.bytes));
     }
-    let text = std::str::from_utf8(body).map_err(|error| DecodeError::new("not UTF-8", error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(body).map_err(|error| DecodeError::new("not UTF-8", error.valid_up_to()))?;
     Ok(if text.contains("NaN") || text.contains("Infinity") { bare_floats(text).into() } else { text.into() })
 }
 
@@ -182,14 +183,16 @@ fn bare_floats(text: &str) -> String {
     while let Some(index) = rest.find(['"', '\\', 'N', 'I', '-']) {
         let (before, at) = rest.split_at(index);
         out.push_str(before);
-        let token = if inside { None } else { ["NaN", "-Infinity", "Infinity"].iter().find(|t| at.starts_with(**t)) };
+        let token =
+            if inside { None } else { ["NaN", "-Infinity", "Infinity"].iter().find(|t| at.starts_with(**t)) };
         let taken = match token {
             Some(token) => {
                 out.push_str(&format!("{{\"\\u0000float\":\"{token}\"}}"));
                 token.len()
             }
             None => {
-                let taken = if at.starts_with('\\') { 1 + at.chars().nth(1).map_or(0, char::len_utf8) } else { 1 };
+                let taken =
+                    if at.starts_with('\\') { 1 + at.chars().nth(1).map_or(0, char::len_utf8) } else { 1 };
                 inside ^= at.starts_with('"');
                 out.push_str(at.get(..taken).unwrap_or(at));
                 taken
@@ -202,7 +205,8 @@ fn bare_floats(text: &str) -> String {
 }
 
 fn at(text: &str, error: &serde_json::Error) -> DecodeError {
-    let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    let line_start: usize =
+        text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let what = error.to_string();
     let what = what.split(" at line ").next().unwrap_or_default().to_owned();
     DecodeError::new(what, line_start + error.column())
@@ -210,7 +214,8 @@ fn at(text: &str, error: &serde_json::Error) -> DecodeError {
 
 fn value_from(text: &str, limits: &Limits) -> Result<Value, DecodeError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Seed { depth: limits.depth }.deserialize(&mut deserializer).map_err(|error| at(text, &error))?;
+    let value =
+        Seed { depth: limits.depth }.deserialize(&mut deserializer).map_err(|error| at(text, &error))?;
     deserializer.end().map_err(|error| at(text, &error))?;
     Ok(value)
 }

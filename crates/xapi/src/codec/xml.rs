@@ -31,14 +31,18 @@ pub fn encode_call(method: &str, arguments: &[Value]) -> String {
 #[must_use]
 pub fn encode_reply(reply: &Reply) -> String {
     let mut out = String::with_capacity(512);
-    out.push_str("<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>Status</name>");
+    out.push_str(
+        "<?xml version=\"1.0\"?><methodResponse><params><param><value><struct><member><name>Status</name>",
+    );
     match reply {
         Ok(value) => {
             out.push_str("<value>Success</value></member><member><name>Value</name>");
             write_value(&mut out, value);
         }
         Err(failure) => {
-            out.push_str("<value>Failure</value></member><member><name>ErrorDescription</name><value><array><data>");
+            out.push_str(
+                "<value>Failure</value></member><member><name>ErrorDescription</name><value><array><data>",
+            );
             for word in std::iter::once(&failure.code).chain(&failure.parameters) {
                 write_text(&mut out, word);
             }
@@ -106,7 +110,8 @@ pub fn decode_reply(body: &[u8], limits: &Limits) -> Result<Reply, DecodeError> 
     if opened.name().as_ref() == "fault" {
         parser.open("value")?;
         let fault = parser.value(0)?;
-        let text = |name| fault.as_struct().and_then(|members| members.get(name)).map(|value| format!("{value:?}"));
+        let text =
+            |name| fault.as_struct().and_then(|members| members.get(name)).map(|value| format!("{value:?}"));
         let parameters = [text("faultCode"), text("faultString")].into_iter().flatten();
         return Ok(Err(Failure::new("Fault", parameters)));
     }
@@ -127,9 +132,9 @@ pub fn decode_reply(body: &[u8], limits: &Limits) -> Result<Reply, DecodeError> 
             .map(Ok)
             .ok_or_else(|| DecodeError::new("the reply says Success and has no Value", position)),
         Some("Failure") => {
-            let description = envelope
-                .get("ErrorDescription")
-                .ok_or_else(|| DecodeError::new("the reply says Failure and has no ErrorDescription", position))?;
+            let description = envelope.get("ErrorDescription").ok_or_else(|| {
+                DecodeError::new("the reply says Failure and has no ErrorDescription", position)
+            })?;
             failure_from(description, position).map(Err)
         }
         _ => Err(DecodeError::new("the reply has no Status", position)),
@@ -235,7 +240,8 @@ impl<'i> Parser<'i> {
         if body.len() > limits.bytes {
             return Err(DecodeError::new(format!("longer than {} bytes", limits.bytes), limits.bytes));
         }
-        let input = std::str::from_utf8(body).map_err(|error| DecodeError::new("not UTF-8", error.valid_up_to()))?;
+        let input =
+            std::str::from_utf8(body).map_err(|error| DecodeError::new("not UTF-8", error.valid_up_to()))?;
         let mut reader = Reader::from_str(input);
         reader.config_mut().expand_empty_elements = true;
         Ok(Parser { reader, input, depth: limits.depth })
@@ -404,7 +410,8 @@ impl<'i> Parser<'i> {
                 Event::Text(more) => text.push_str(&more),
                 Event::CData(more) => text.push_str(&more),
                 Event::GeneralRef(reference) => {
-                    let resolved = reference.resolve_char_ref().map_err(|error| self.error(error.to_string()))?;
+                    let resolved =
+                        reference.resolve_char_ref().map_err(|error| self.error(error.to_string()))?;
                     match (resolved, &*reference) {
                         (Some(character), _) => text.push(character),
                         (None, "amp") => text.push('&'),

@@ -25,10 +25,14 @@ pub struct Stream {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     /// The next batch is the whole picture. `known` tells whether there is a world to compare it with.
-    Resyncing { known: bool },
+    Resyncing {
+        known: bool,
+    },
     Live,
     /// The references of this class are to be listed.
-    Recounting { class: SmolStr },
+    Recounting {
+        class: SmolStr,
+    },
 }
 
 /// What the stream wants from the pool next.

@@ -22,9 +22,11 @@ impl Record {
     pub fn new(class: &str, reference: impl Into<SmolStr>, fields: Struct) -> Self {
         let reference = reference.into();
         match schema::class(class) {
-            Some(known) => {
-                Record { class: SmolStr::new_static(known.name), reference, fields: typed_record(known, fields) }
-            }
+            Some(known) => Record {
+                class: SmolStr::new_static(known.name),
+                reference,
+                fields: typed_record(known, fields),
+            },
             None => Record { class: class.into(), reference, fields },
         }
     }
@@ -57,7 +59,11 @@ impl Record {
             .map(|(name, _)| name.clone())
             .collect();
         names.extend(
-            older.fields.iter().filter(|(name, _)| self.fields.get(name).is_none()).map(|(name, _)| name.clone()),
+            older
+                .fields
+                .iter()
+                .filter(|(name, _)| self.fields.get(name).is_none())
+                .map(|(name, _)| name.clone()),
         );
         names
     }
@@ -69,7 +75,8 @@ fn typed_record(class: &'static Class, fields: Struct) -> Struct {
         .enumerate()
         .map(|(index, (name, value))| {
             // Records come in the order of the datamodel, so the field is usually at its own index.
-            let field = class.fields.get(index).filter(|field| field.name == name).or_else(|| class.field(&name));
+            let field =
+                class.fields.get(index).filter(|field| field.name == name).or_else(|| class.field(&name));
             match field {
                 Some(field) => (SmolStr::new_static(field.name), typed(&field.kind, value)),
                 None => (name, value),
@@ -84,12 +91,16 @@ fn typed_record(class: &'static Class, fields: Struct) -> Struct {
 pub fn typed(kind: &Type, value: Value) -> Value {
     match (kind, value) {
         (Type::Int, Value::String(text)) => text.parse().map_or(Value::String(text), Value::Int),
-        (Type::Float, Value::Int(number)) => Value::Int(number).as_float().map_or(Value::Int(number), Value::Float),
+        (Type::Float, Value::Int(number)) => {
+            Value::Int(number).as_float().map_or(Value::Int(number), Value::Float)
+        }
         (Type::Float, Value::String(text)) => text.parse().map_or(Value::String(text), Value::Float),
         (Type::DateTime, Value::String(text)) => Value::DateTime(text),
         (Type::Bool, Value::String(text)) if text == "true" => Value::Bool(true),
         (Type::Bool, Value::String(text)) if text == "false" => Value::Bool(false),
-        (Type::String | Type::Ref(_) | Type::Enum(_), Value::Int(number)) => Value::String(format!("{number}").into()),
+        (Type::String | Type::Ref(_) | Type::Enum(_), Value::Int(number)) => {
+            Value::String(format!("{number}").into())
+        }
         (Type::Set(element), Value::Array(elements)) => {
             Value::Array(elements.into_iter().map(|value| typed(element, value)).collect())
         }

@@ -42,7 +42,11 @@ impl World {
     /// Objects of a class whose reference comes after `after`, ordered by reference.
     pub fn of_after<'w>(&'w self, class: &str, after: &str) -> impl Iterator<Item = &'w Arc<Record>> {
         let after = (std::ops::Bound::Excluded(SmolStr::new(after)), std::ops::Bound::Unbounded);
-        self.classes.get(class).into_iter().flat_map(move |objects| objects.range(after.clone())).map(|(_, r)| r)
+        self.classes
+            .get(class)
+            .into_iter()
+            .flat_map(move |objects| objects.range(after.clone()))
+            .map(|(_, r)| r)
     }
 
     /// Names of the classes that have objects.
@@ -73,7 +77,8 @@ impl World {
         if let Some(uuid) = record.uuid() {
             self.uuids.insert(uuid.into(), (record.class.clone(), record.reference.clone()));
         }
-        let old = self.classes.entry(record.class.clone()).or_default().insert(record.reference.clone(), record);
+        let old =
+            self.classes.entry(record.class.clone()).or_default().insert(record.reference.clone(), record);
         if let Some(uuid) = old.as_ref().and_then(|old| old.uuid())
             && self.get_by_index(uuid).is_none_or(|now| now.uuid() != Some(uuid))
         {

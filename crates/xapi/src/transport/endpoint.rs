@@ -60,10 +60,14 @@ pub enum EndpointError {
     #[error("plain http is only for this machine itself, and {0} is not: write https://{0}")]
     PlainBeyondLoopback(String),
     /// HTTPS without trust.
-    #[error("https needs to know whom to trust: a pinned fingerprint, an authority file, or the system's authorities")]
+    #[error(
+        "https needs to know whom to trust: a pinned fingerprint, an authority file, or the system's authorities"
+    )]
     NoTrust,
     /// Not 64 hexadecimal digits.
-    #[error("{0:?} is no SHA-256 fingerprint: 64 hexadecimal digits, with or without colons and a sha256: in front")]
+    #[error(
+        "{0:?} is no SHA-256 fingerprint: 64 hexadecimal digits, with or without colons and a sha256: in front"
+    )]
     Fingerprint(String),
 }
 
@@ -219,7 +223,11 @@ mod tests {
             ("http://[::1]:80", "http://[::1]:80"),
             ("unix:/var/lib/xcp/xapi", "unix:/var/lib/xcp/xapi"),
         ] {
-            assert_eq!(text.parse::<Address>().map(|address| address.to_string()), Ok(shown.to_owned()), "{text}");
+            assert_eq!(
+                text.parse::<Address>().map(|address| address.to_string()),
+                Ok(shown.to_owned()),
+                "{text}"
+            );
         }
     }
 
@@ -227,7 +235,9 @@ mod tests {
     fn addresses_that_cannot_work_say_why() {
         let plain = "http://10.0.0.1".parse::<Address>();
         assert_eq!(plain, Err(EndpointError::PlainBeyondLoopback("10.0.0.1".into())));
-        for text in ["10.0.0.1", "ftp://x", "https://", "https://a/b", "https://u@h", "unix:relative", "https://h:x"] {
+        for text in
+            ["10.0.0.1", "ftp://x", "https://", "https://a/b", "https://u@h", "unix:relative", "https://h:x"]
+        {
             assert!(matches!(text.parse::<Address>(), Err(EndpointError::Form(_))), "{text}");
         }
     }

@@ -113,7 +113,11 @@ impl Transport {
     ///
     /// # Errors
     /// When the trust material cannot be read.
-    pub fn new(endpoint: &Endpoint, user_agent: &str, reply_bytes_max: usize) -> Result<Self, TransportError> {
+    pub fn new(
+        endpoint: &Endpoint,
+        user_agent: &str,
+        reply_bytes_max: usize,
+    ) -> Result<Self, TransportError> {
         let prepare = |source: Box<dyn std::error::Error + Send + Sync>| TransportError::Prepare {
             endpoint: endpoint.to_string(),
             source,

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use plugin_host::report::Source;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use xapi::Value;
-use plugin_host::report::Source;
 use xapi::events::{Change, Event};
 use xapi::model::Record;
 
@@ -79,10 +79,13 @@ impl Play {
         self.show_pool(pool, &hero, &other);
         let objects = pool.read().len();
         self.screen.line(Who::Pool, format!("{}, certificate pinned", pool.client().endpoint()));
-        self.screen.line(Who::Pool, format!("{objects} objects read, compared and journaled in {}", short(took)));
+        self.screen
+            .line(Who::Pool, format!("{objects} objects read, compared and journaled in {}", short(took)));
 
         let (hero_name, other_name) = (hero.text("name_label"), other.text("name_label"));
-        self.screen.scene(format!("The administrator tags {hero_name} and {other_name}, and grants one plugin one call"));
+        self.screen.scene(format!(
+            "The administrator tags {hero_name} and {other_name}, and grants one plugin one call"
+        ));
         for (vm, tags) in [(&hero, &["keepalive"][..]), (&other, &["keepalive", "hands-off"])] {
             prepare(&stage.admin, pool, vm, tags).await?;
         }
@@ -98,7 +101,8 @@ impl Play {
         self.follow(pool, &hero, moments).await?;
         running(pool, &hero).await?;
         self.again.push(crashed.elapsed());
-        self.screen.line(Who::Pool, format!("{hero_name} runs again, {} after the crash", short(crashed.elapsed())));
+        self.screen
+            .line(Who::Pool, format!("{hero_name} runs again, {} after the crash", short(crashed.elapsed())));
 
         self.screen.scene(format!("{other_name} crashes too, and the grant does not cover it"));
         skip(moments);
@@ -123,7 +127,11 @@ impl Play {
         ));
         let mut vms: Vec<&Arc<Record>> = world
             .of("VM")
-            .filter(|vm| ["is_a_template", "is_control_domain"].iter().all(|field| vm.get(field).and_then(Value::as_bool) != Some(true)))
+            .filter(|vm| {
+                ["is_a_template", "is_control_domain"]
+                    .iter()
+                    .all(|field| vm.get(field).and_then(Value::as_bool) != Some(true))
+            })
             .collect();
         let plays = |vm: &Record| vm.reference == hero.reference || vm.reference == other.reference;
         vms.sort_by_key(|vm| (!plays(vm), vm.text("name_label").to_owned()));
@@ -133,7 +141,8 @@ impl Play {
             vms.into_iter().take(SHOWN).map(|vm| {
                 let memory = vm.get("memory_static_max").and_then(Value::as_int).unwrap_or_default();
                 let disks = vm.get("VBDs").and_then(Value::as_array).unwrap_or_default().len();
-                let host = world.get("host", vm.text("resident_on")).map_or("-", |host| host.text("name_label"));
+                let host =
+                    world.get("host", vm.text("resident_on")).map_or("-", |host| host.text("name_label"));
                 let memory = format!("{} MiB", memory / (1024 * 1024));
                 vec![
                     vm.text("name_label").to_owned(),
@@ -169,10 +178,15 @@ impl Play {
                         let Some(change) = change_of(&event, vm) else { continue };
                         following = Some(event.sequence);
                         self.screen.line(Who::Event, words::told(&event, change, &pool.read()));
-                        let waited = waited.map(|waited| format!(" {} after the pool's answer", short(waited)));
+                        let waited =
+                            waited.map(|waited| format!(" {} after the pool's answer", short(waited)));
                         self.screen.line(
                             Who::Plugin,
-                            format!("{plugin} gets event {}, attempt {attempt},{}", event.sequence, waited.unwrap_or_default()),
+                            format!(
+                                "{plugin} gets event {}, attempt {attempt},{}",
+                                event.sequence,
+                                waited.unwrap_or_default()
+                            ),
                         );
                     }
                     Moment::Log { plugin, sequence, line } if following == Some(sequence) => {
@@ -187,7 +201,12 @@ impl Play {
                     }
                     Moment::Call { plugin, sequence, method, target } if following == Some(sequence) => {
                         self.calls += 1;
-                        self.screen.line(Who::Call, format!("{plugin} calls {method} on {target}: allowed by the grant, recorded, sent"));
+                        self.screen.line(
+                            Who::Call,
+                            format!(
+                                "{plugin} calls {method} on {target}: allowed by the grant, recorded, sent"
+                            ),
+                        );
                     }
                     Moment::Called { sequence, method, outcome, took } if following == Some(sequence) => {
                         self.screen.line(Who::Call, format!("{method} {outcome} after {}", short(took)));
@@ -293,5 +312,8 @@ async fn seen(pool: &LivePool, vm: &Record, so: impl Fn(&Record) -> bool) -> Res
 
 /// What happened before is not the story.
 fn skip(moments: &mut broadcast::Receiver<Moment>) {
-    while !matches!(moments.try_recv(), Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)) {}
+    while !matches!(
+        moments.try_recv(),
+        Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)
+    ) {}
 }

@@ -95,7 +95,8 @@ impl Screen {
 /// Lines that are broken to the width and indented to stand under the first.
 fn under_each_other(text: &str, width: Option<usize>) -> String {
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(INDENT).max(40));
-    let lines = text.lines().flat_map(|line| textwrap::wrap(line, textwrap::Options::new(room).break_words(false)));
+    let lines =
+        text.lines().flat_map(|line| textwrap::wrap(line, textwrap::Options::new(room).break_words(false)));
     lines.collect::<Vec<_>>().join(&format!("\n{:INDENT$}", ""))
 }
 

@@ -140,7 +140,9 @@ fn admin(running: &Running) -> Result<Client> {
 pub(super) fn cast<'r>(vms: impl Iterator<Item = &'r Arc<Record>>) -> Result<(Arc<Record>, Arc<Record>)> {
     let is = |record: &Record, field| record.get(field).and_then(Value::as_bool) == Some(true);
     let mut able: Vec<&Arc<Record>> = vms
-        .filter(|vm| !["is_a_template", "is_a_snapshot", "is_control_domain"].iter().any(|field| is(vm, field)))
+        .filter(|vm| {
+            !["is_a_template", "is_a_snapshot", "is_control_domain"].iter().any(|field| is(vm, field))
+        })
         .collect();
     able.sort_by_key(|vm| (vm.text("power_state") != "Running", vm.text("name_label").to_owned()));
     match able.as_slice() {

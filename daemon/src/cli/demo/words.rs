@@ -32,7 +32,8 @@ fn difference(field: &str, old: &Record, new: &Record, world: &World) -> String 
         let went = old.iter().filter(|value| !new.contains(value)).map(|value| named('-', value));
         return cut(&came.chain(went).collect::<Vec<_>>().join(" "));
     }
-    let shown = |record: &Record| record.get(field).map_or_else(|| "-".to_owned(), |value| brief(value, kind, world));
+    let shown =
+        |record: &Record| record.get(field).map_or_else(|| "-".to_owned(), |value| brief(value, kind, world));
     format!("{} -> {}", shown(old), shown(new))
 }
 
@@ -69,13 +70,17 @@ mod tests {
     fn differences_are_told_by_name_and_by_what_came_and_went() {
         let record = |resident_on: &str, operations: &[&str]| {
             let operations: Vec<Value> = operations.iter().map(|word| Value::from(*word)).collect();
-            let fields = [("resident_on".into(), resident_on.into()), ("allowed_operations".into(), operations.into())];
+            let fields = [
+                ("resident_on".into(), resident_on.into()),
+                ("allowed_operations".into(), operations.into()),
+            ];
             Record::new("VM", "OpaqueRef:vm", fields.into_iter().collect())
         };
         let mut world = World::new();
         let host = [("name_label".into(), "north".into())].into_iter().collect();
         world.insert(std::sync::Arc::new(Record::new("host", "OpaqueRef:host", host)));
-        let (old, new) = (record("OpaqueRef:host", &["pause", "clone"]), record(NULL_REF, &["clone", "start"]));
+        let (old, new) =
+            (record("OpaqueRef:host", &["pause", "clone"]), record(NULL_REF, &["clone", "start"]));
         assert_eq!(difference("resident_on", &old, &new, &world), "north -> none");
         assert_eq!(difference("allowed_operations", &old, &new, &world), "+start -pause");
     }
