@@ -14,7 +14,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     let start = Instant::now();
     let mut gate = Gate::default();
     gate.step("set-up", setup::everything);
-    gate.step("formatting", || step::run(&mut step::cargo(["fmt", "--all", "--check"])));
+    gate.step("formatting", || step::run(&mut step::cargo(["fmt", "--all", "--check", "--", "-l"])));
     gate.step("generated code", || codegen::run(true));
     gate.step("tidiness", tidy::run);
     gate.step("plugins", || build::plugin("vm-keepalive").map(|_| ()));
