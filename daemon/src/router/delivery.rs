@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use journal::{EffectId, Finish, Journal, Outcome};
 use plugin_host::pool::{BoxFuture, EffectOutcome, Intended, Ledger, LogSink, StateReader};
 use plugin_host::report::{Level, LogLine, Report};
+use xapi::Value;
 use xapi::codec::json;
-use xapi::{Failure, Value};
 
 use super::installed::Installed;
-use super::retry;
+use super::{replay, retry};
 use crate::event::PoolEvent;
 use crate::feed::LivePool;
 use crate::story::{Moment, Story};
@@ -31,6 +31,8 @@ pub(super) struct Delivery {
     pub(super) pool: LivePool,
     pub(super) event: Arc<PoolEvent>,
     pub(super) attempt: u32,
+    /// Whether the attempt before was cut short, so that what it did must not be done again.
+    pub(super) resumes: bool,
 }
 
 /// What is to happen next.
@@ -163,10 +165,37 @@ impl Scribe {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the attempt that was cut short did at this place, if that answers the call.
+    async fn earlier(
+        &self,
+        intent: &plugin_host::pool::Intent,
+        arguments: &str,
+    ) -> Result<Option<Intended>, String> {
+        let delivery = &self.delivery;
+        let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
+        let effects = delivery.journal.effects(plugin, sequence).await;
+        let effects = effects.map_err(|error| format!("reading what an earlier attempt did: {error}"))?;
+        let known = replay::earlier(&effects, delivery.attempt, intent.index, &intent.method, arguments);
+        if let Some(known) = &known {
+            let known = match known {
+                Intended::InDoubt(why) => why.as_str(),
+                Intended::Concluded(_) | Intended::New(_) => "its recorded outcome is given again",
+            };
+            tracing::info!(
+                plugin,
+                sequence,
+                method = intent.method,
+                known,
+                "an earlier attempt made this call"
+            );
+        }
+        Ok(known)
+    }
+
     fn called(&self, method: &str, outcome: &EffectOutcome, took: Duration) {
         let delivery = &self.delivery;
         let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
-        let words = match outcome_words(outcome) {
+        let words = match replay::words(outcome) {
             (word, Value::String(detail)) if !detail.is_empty() && word != "started" => {
                 format!("{word}: {detail}")
             }
@@ -192,6 +221,12 @@ impl Ledger for Scribe {
     fn intend<'a>(&'a self, intent: plugin_host::pool::Intent) -> BoxFuture<'a, Result<Intended, String>> {
         Box::pin(async move {
             let delivery = &self.delivery;
+            let arguments = json::encode_value(&Value::Array(intent.arguments.clone()));
+            if delivery.resumes
+                && let Some(known) = self.earlier(&intent, &arguments).await?
+            {
+                return Ok(known);
+            }
             let recorded = delivery
                 .journal
                 .intend(journal::Intent {
@@ -200,7 +235,7 @@ impl Ledger for Scribe {
                     attempt: delivery.attempt,
                     index: intent.index,
                     method: intent.method.clone(),
-                    arguments: json::encode_value(&Value::Array(intent.arguments.clone())),
+                    arguments,
                     at_micros: Timestamp::now().as_microsecond(),
                 })
                 .await;
@@ -226,27 +261,13 @@ impl Ledger for Scribe {
             if let Some((method, sent)) = sent {
                 self.called(&method, &outcome, sent.elapsed());
             }
-            let (word, detail) = outcome_words(&outcome);
-            let text = json::encode_value(&Value::Array(vec![word.into(), detail.clone()]));
+            let text = replay::to_json(&outcome);
             delivery
                 .journal
                 .conclude(EffectId(effect), text, Timestamp::now().as_microsecond())
                 .await
                 .map_err(|error| format!("recording the outcome of the call: {error}"))
         })
-    }
-}
-
-fn outcome_words(outcome: &EffectOutcome) -> (&'static str, Value) {
-    match outcome {
-        EffectOutcome::Succeeded(value) => ("succeeded", value.clone()),
-        EffectOutcome::Started(task) => ("started", Value::String(task.clone())),
-        EffectOutcome::Failed(Failure { code, parameters }) => {
-            let words = std::iter::once(code).chain(parameters).map(|word| Value::String(word.clone()));
-            ("failed", Value::Array(words.collect()))
-        }
-        EffectOutcome::NotSent(why) => ("not sent", why.as_str().into()),
-        EffectOutcome::InDoubt(why) => ("in doubt", why.as_str().into()),
     }
 }
 

@@ -1,9 +1,10 @@
 //! From the journal to plugins: one worker a plugin. Knows neither XML nor the sandbox's insides; which event goes
-//! where and when is decided in pure code ([`queue`], [`retry`], [`translate`]).
+//! where and when is decided in pure code ([`queue`], [`replay`], [`retry`], [`translate`]).
 
 mod delivery;
 mod installed;
 mod queue;
+mod replay;
 mod retry;
 mod translate;
 mod worker;

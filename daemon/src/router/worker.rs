@@ -4,7 +4,7 @@
 //!   tail or journal ─▶ offer ─▶ queue ─▶ started (durable before any effect) ─▶ delivery ─▶ outcome (durable) ─▶ settle
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     queue: Queue<Lane>,
     /// What an earlier run of the daemon left open.
     earlier: HashMap<u64, OpenDelivery>,
+    /// Deliveries whose last attempt was cut short by the end of the daemon.
+    cut_short: HashSet<u64>,
     /// The events of the queue.
     held: HashMap<u64, Recent>,
     running: JoinSet<(u64, Result<After, journal::Error>)>,
@@ -79,6 +81,7 @@ impl Worker {
             queue: Queue::new(progress.cursor, installed.concurrency),
             noted_cursor: progress.cursor,
             earlier: progress.open.into_iter().map(|open| (open.sequence, open)).collect(),
+            cut_short: HashSet::new(),
             held: HashMap::new(),
             running: JoinSet::new(),
             installed,
@@ -170,7 +173,10 @@ impl Worker {
         let (attempts, not_before) = match earlier.as_ref().map(|open| (open.attempt, &open.state)) {
             None => (0, None),
             Some((_, OpenState::Settled)) => return self.queue.offer(sequence, None, 0, None),
-            Some((attempt, OpenState::Started)) => (attempt, None),
+            Some((attempt, OpenState::Started)) => {
+                self.cut_short.insert(sequence);
+                (attempt, None)
+            }
             Some((attempt, OpenState::Retry { not_before_micros, .. })) => {
                 (attempt, Some(*not_before_micros))
             }
@@ -216,6 +222,7 @@ impl Worker {
                 pool: pool.clone(),
                 event,
                 attempt,
+                resumes: self.cut_short.remove(&sequence),
             };
             self.running.spawn(async move { (sequence, delivery.run(host_event).await) });
         }

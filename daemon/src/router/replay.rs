@@ -1,0 +1,121 @@
+//! What a delivery that was cut short has done already. Pure.
+//!
+//! A plugin that is given the same event again makes the same calls in the same order. A call that an earlier attempt
+//! made, and whose outcome is recorded, is answered from the record; one whose outcome is not recorded may or may not
+//! have been done. A refused call changed nothing and is simply made again.
+
+use journal::Effect;
+use plugin_host::pool::{EffectOutcome, Intended};
+use xapi::codec::{Limits, json};
+use xapi::{Failure, Value};
+
+/// The stored form of an outcome: a word and what belongs to it.
+pub(super) fn to_json(outcome: &EffectOutcome) -> String {
+    let (word, detail) = words(outcome);
+    json::encode_value(&Value::Array(vec![word.into(), detail]))
+}
+
+/// An outcome as a word and what belongs to it.
+pub(super) fn words(outcome: &EffectOutcome) -> (&'static str, Value) {
+    match outcome {
+        EffectOutcome::Succeeded(value) => ("succeeded", value.clone()),
+        EffectOutcome::Started(task) => ("started", Value::String(task.clone())),
+        EffectOutcome::Failed(Failure { code, parameters }) => {
+            let words = std::iter::once(code).chain(parameters).map(|word| Value::String(word.clone()));
+            ("failed", Value::Array(words.collect()))
+        }
+        EffectOutcome::NotSent(why) => ("not sent", why.as_str().into()),
+        EffectOutcome::InDoubt(why) => ("in doubt", why.as_str().into()),
+    }
+}
+
+/// What earlier attempts did at this place, if that answers the call; none when it is to be made.
+pub(super) fn earlier(
+    effects: &[Effect],
+    attempt: u32,
+    index: u32,
+    method: &str,
+    arguments: &str,
+) -> Option<Intended> {
+    let before = effects.iter().filter(|effect| effect.attempt < attempt && effect.index == index);
+    let effect = before.max_by_key(|effect| effect.attempt)?;
+    // Another call at this place: the plugin decided otherwise this time, so what follows is new.
+    if effect.method != method || effect.arguments != arguments {
+        return None;
+    }
+    let Some(conclusion) = &effect.conclusion else {
+        return Some(Intended::InDoubt(
+            "the daemon stopped before the outcome of this call was recorded".to_owned(),
+        ));
+    };
+    let stored = json::decode_value(conclusion.outcome.as_bytes(), &Limits::default());
+    let (word, detail) = match &stored {
+        Ok(Value::Array(parts)) => (parts.first().and_then(Value::as_str), parts.get(1)),
+        _ => (None, None),
+    };
+    match (word, detail) {
+        (Some("succeeded"), Some(value)) => {
+            Some(Intended::Concluded(EffectOutcome::Succeeded(value.clone())))
+        }
+        (Some("started"), Some(Value::String(task))) => {
+            Some(Intended::Concluded(EffectOutcome::Started(task.clone())))
+        }
+        (Some("failed" | "not sent"), _) => None,
+        _ => {
+            Some(Intended::InDoubt("the outcome of this call was not known when it was recorded".to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::{Conclusion, EffectId};
+
+    fn effect(attempt: u32, index: u32, arguments: &str, outcome: Option<EffectOutcome>) -> Effect {
+        Effect {
+            id: EffectId(1),
+            plugin: "p".into(),
+            sequence: 1,
+            attempt,
+            index,
+            method: "VM.start".into(),
+            arguments: arguments.into(),
+            intended_at_micros: 0,
+            conclusion: outcome.map(|outcome| Conclusion { outcome: to_json(&outcome), at_micros: 0 }),
+        }
+    }
+
+    fn asked(effects: &[Effect]) -> Option<Intended> {
+        earlier(effects, 3, 0, "VM.start", "[\"a\"]")
+    }
+
+    #[test]
+    fn what_is_recorded_answers_and_what_is_not_is_in_doubt() {
+        let done = EffectOutcome::Succeeded("x".into());
+        let started = EffectOutcome::Started("OpaqueRef:task".into());
+        assert_eq!(asked(&[]), None);
+        assert_eq!(
+            asked(&[effect(2, 0, "[\"a\"]", Some(done.clone()))]),
+            Some(Intended::Concluded(done.clone()))
+        );
+        assert_eq!(
+            asked(&[effect(1, 0, "[\"a\"]", Some(started.clone()))]),
+            Some(Intended::Concluded(started))
+        );
+        assert!(matches!(asked(&[effect(2, 0, "[\"a\"]", None)]), Some(Intended::InDoubt(_))));
+        let doubt = EffectOutcome::InDoubt("cut off".into());
+        assert!(matches!(asked(&[effect(2, 0, "[\"a\"]", Some(doubt))]), Some(Intended::InDoubt(_))));
+    }
+
+    #[test]
+    fn what_changed_nothing_or_was_another_call_is_made() {
+        let refused = EffectOutcome::Failed(Failure::new("OTHER_OPERATION_IN_PROGRESS", ["VM"]));
+        assert_eq!(asked(&[effect(2, 0, "[\"a\"]", Some(refused))]), None);
+        assert_eq!(asked(&[effect(2, 0, "[\"a\"]", Some(EffectOutcome::NotSent("no".into())))]), None);
+        let done = EffectOutcome::Succeeded("x".into());
+        assert_eq!(asked(&[effect(2, 0, "[\"b\"]", Some(done.clone()))]), None, "other arguments");
+        assert_eq!(asked(&[effect(2, 1, "[\"a\"]", Some(done.clone()))]), None, "another place");
+        assert_eq!(asked(&[effect(3, 0, "[\"a\"]", Some(done))]), None, "this very attempt");
+    }
+}
