@@ -1,0 +1,26 @@
+//! JSON-RPC: our decoder, down to single events, beside a parser's own tree of the same bytes.
+
+use anyhow::{Context as _, Result};
+use xapi::codec::{Limits, json};
+use xapi::events::Batch;
+
+use crate::codec_xml::{megabytes, per_second};
+use crate::recorded;
+use crate::row::Row;
+use crate::timing::Rounds;
+
+/// Decodes the recorded reply both ways.
+pub(crate) fn measure(rounds: Rounds) -> Result<Vec<Row>> {
+    let body = recorded::json_body()?;
+    let reply = json::decode_reply(body, &Limits::default()).context("decoding the recorded reply")?;
+    let value = reply.map_err(|failure| anyhow::anyhow!("the recorded reply is a refusal: {failure}"))?;
+    let events = Batch::read(value).context("reading the recorded reply")?.events.len();
+
+    let ours = || json::decode_reply(body, &Limits::default()).map(|reply| reply.map(Batch::read));
+    let (took, tree) = rounds.side_by_side(ours, || serde_json::from_slice::<serde_json::Value>(body));
+    Ok(vec![
+        Row::new("JSON-RPC reply to events", megabytes(body, took), "MB/CPU s")
+            .against("serde_json's tree", megabytes(body, tree)),
+        Row::new("events out of a JSON-RPC reply", per_second(events, took), "events/CPU s"),
+    ])
+}

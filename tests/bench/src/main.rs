@@ -1,0 +1,87 @@
+//! The figures of `docs/benchmarks.md`, measured in one run: what can be measured in this process first, then the
+//! program `xapiary` as a whole beside the disk that it writes to.
+//!
+//! Figures are for reading: no test and no exit code depends on one. This program fails only when something cannot be
+//! measured.
+
+mod codec_json;
+mod codec_xml;
+mod compare;
+mod daemon;
+mod disk;
+mod ledger;
+mod python;
+mod recorded;
+mod report;
+mod resync;
+mod road;
+mod row;
+mod stage;
+mod timing;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+
+use report::Report;
+use timing::Rounds;
+
+/// Measure, print the table, and write it as JSON.
+#[derive(Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    /// The program `xapiary` to measure; without it only codecs and comparison are
+    #[arg(long, value_name = "FILE", requires = "plugin")]
+    daemon: Option<PathBuf>,
+    /// The component of the guest `no_op`
+    #[arg(long, value_name = "FILE")]
+    plugin: Option<PathBuf>,
+    /// Where the rows are written as JSON
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Where the daemon's state may lie for a while: a folder on the disk to measure. The folder of --out by default
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+    /// A short run that shows whether everything works; its figures are rough
+    #[arg(long)]
+    quick: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let rounds = if arguments.quick { Rounds(5) } else { Rounds(60) };
+    let mut report = Report::default();
+    println!("==> decoding a recorded reply");
+    report.add(codec_xml::measure(rounds)?);
+    report.add(python::measure(rounds)?);
+    report.add(codec_json::measure(rounds)?);
+    println!("==> comparing records");
+    report.add(compare::measure(rounds)?);
+    report.add(resync::measure(rounds)?);
+    match (&arguments.daemon, &arguments.plugin) {
+        (Some(daemon), Some(plugin)) => {
+            let beside = arguments.out.parent().map(ToOwned::to_owned).unwrap_or_default();
+            let folder = arguments.folder.clone().unwrap_or(beside);
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()
+                .context("starting the runtime")?;
+            let plan = if arguments.quick { road::Plan::QUICK } else { road::Plan::WHOLE };
+            runtime.block_on(road::measure(daemon, plugin, &folder, &plan, &mut report))?;
+        }
+        _ => println!("==> no --daemon: the whole road is left out"),
+    }
+    report.print(cfg!(debug_assertions) || arguments.quick);
+    report.write(&arguments.out)
+}
