@@ -1,1 +1,28 @@
-//! Under construction.
+//! The whole system from outside: the program `xapiary` as a process, a simulated pool in this one, and what both
+//! left behind.
+//!
+//! A test makes a [`World`], writes a [`Config`], starts a [`Daemon`] and waits for what must come to pass. Nothing
+//! waits for a time: every wait has a condition, a limit, and says what it saw last. It must not know how the daemon
+//! is built inside; it knows the program, its files, its log and its journal.
+
+mod config;
+mod daemon;
+mod log;
+mod picture;
+mod programs;
+mod room;
+mod stored;
+mod tls_front;
+mod waiting;
+mod world;
+
+pub use config::{Config, Grant, KEEPALIVE_GRANT, PoolSection};
+pub use daemon::{Daemon, Ended};
+pub use log::Line;
+pub use picture::differences;
+pub use programs::{guest, run, target, vm_keepalive, xapiary};
+pub use room::SmallDisk;
+pub use stored::{Stored, StoredChange};
+pub use tls_front::{Authority, TlsFront, key_pair, other_key, own_certificate, tls12_secp384r1};
+pub use waiting::{LIMIT, until};
+pub use world::{PASSWORD, World, real_pools, repository};
