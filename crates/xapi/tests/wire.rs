@@ -88,6 +88,21 @@ fn every_recorded_answer_decodes() {
 }
 
 #[test]
+fn white_space_between_tags_changes_nothing() {
+    // The decoder reads what is written without a space in another way.
+    for exchange in recorded().iter().filter(|exchange| exchange.wire == "xml" && exchange.status == 200) {
+        let text = std::str::from_utf8(&exchange.body).unwrap();
+        let spaced =
+            text.replace("<member><name>", "<member>\n <name>").replace("<data><value>", "<data> <value>");
+        let spaced = spaced
+            .replace("</value><value>", "</value>\n<value>")
+            .replace("</value></member>", "</value> </member>");
+        let decoded = xml::decode_reply(spaced.as_bytes(), &Limits::default());
+        assert_eq!(decoded.unwrap(), decode(exchange), "{}", exchange.name);
+    }
+}
+
+#[test]
 fn both_wires_give_the_same_values() {
     let mut by_name: BTreeMap<String, Vec<Recorded>> = BTreeMap::new();
     for exchange in

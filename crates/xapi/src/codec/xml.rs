@@ -343,11 +343,17 @@ impl<'i> Parser<'i> {
     fn array(&mut self, depth: usize) -> Result<Value, DecodeError> {
         self.open("data")?;
         let mut elements = Vec::new();
-        while let Tag::Open(tag) = self.tag()? {
-            if tag.name().as_ref() != "value" {
-                return Err(self.error("expected <value> in an array"));
+        let plain = self.plain_ahead(depth);
+        loop {
+            while plain && let Some((element, rest)) = plain_element(self.rest()) {
+                elements.push(element);
+                self.go_on_at(rest);
             }
-            elements.push(self.value(depth + 1)?);
+            match self.tag()? {
+                Tag::Open(tag) if tag.name().as_ref() == "value" => elements.push(self.value(depth + 1)?),
+                Tag::Open(_) => return Err(self.error("expected <value> in an array")),
+                Tag::Close => break,
+            }
         }
         self.close()?;
         Ok(Value::Array(elements))
@@ -355,9 +361,16 @@ impl<'i> Parser<'i> {
 
     fn members(&mut self, depth: usize) -> Result<Value, DecodeError> {
         let mut members = Struct::new();
-        while let Tag::Open(tag) = self.tag()? {
-            if tag.name().as_ref() != "member" {
-                return Err(self.error("expected <member> in a struct"));
+        let plain = self.plain_ahead(depth);
+        loop {
+            while plain && let Some((name, value, rest)) = plain_member(self.rest()) {
+                members.push(name, value);
+                self.go_on_at(rest);
+            }
+            match self.tag()? {
+                Tag::Open(tag) if tag.name().as_ref() == "member" => {}
+                Tag::Open(_) => return Err(self.error("expected <member> in a struct")),
+                Tag::Close => return Ok(Value::Struct(members)),
             }
             self.open("name")?;
             let name = self.member_name()?;
@@ -365,7 +378,21 @@ impl<'i> Parser<'i> {
             members.push(name, self.value(depth + 1)?);
             self.close()?;
         }
-        Ok(Value::Struct(members))
+    }
+
+    /// Whether values inside the element that was just opened may be read by [`plain_value`]: not where the depth is
+    /// used up, and not after `<struct/>`, whose end is still to come although nothing is inside.
+    fn plain_ahead(&self, depth: usize) -> bool {
+        depth < self.depth && !self.input.get(..self.position()).is_some_and(|before| before.ends_with("/>"))
+    }
+
+    fn rest(&self) -> &'i str {
+        self.input.get(self.position()..).unwrap_or_default()
+    }
+
+    /// Passes over what was read without the reader: whole elements, so that its open ones stay as they are.
+    fn go_on_at(&mut self, rest: &'i str) {
+        *self.reader.get_mut() = rest.as_bytes();
     }
 
     /// The text of a member's name. It is not escaped by xapi, so the raw text is the name, but for a name that
@@ -373,7 +400,7 @@ impl<'i> Parser<'i> {
     fn member_name(&mut self) -> Result<SmolStr, DecodeError> {
         const CLOSE: &str = "</name>";
         let from = self.position();
-        let rest = self.input.get(from..).unwrap_or_default();
+        let rest = self.rest();
         // `<name/>` was expanded: its end is still to come and there is no text.
         if self.input.get(..from).is_some_and(|before| before.ends_with("/>")) {
             self.close()?;
@@ -381,7 +408,7 @@ impl<'i> Parser<'i> {
         }
         let length = rest.find(CLOSE).ok_or_else(|| self.error("a member's name does not end"))?;
         let raw = rest.get(..length).unwrap_or_default();
-        *self.reader.get_mut() = rest.get(length..).unwrap_or_default().as_bytes();
+        self.go_on_at(rest.get(length..).unwrap_or_default());
         self.close()?;
         if !raw.contains('&') || raw.contains('<') {
             return Ok(raw.into());
@@ -429,4 +456,37 @@ impl<'i> Parser<'i> {
             next = self.event()?;
         }
     }
+}
+
+// Nearly all of a reply are members and elements that hold plain text or a truth value, written without a space between
+// tags. They are read here in one go; whatever looks different in any way is left to the reader.
+
+/// A whole `<member>` and what follows it.
+fn plain_member(text: &str) -> Option<(SmolStr, Value, &str)> {
+    let (name, rest) = plain_text(text.strip_prefix("<member><name>")?)?;
+    let (value, rest) = plain_value(rest.strip_prefix("</name><value>")?)?;
+    Some((name.into(), value, rest.strip_prefix("</member>")?))
+}
+
+/// A whole `<value>` and what follows it.
+fn plain_element(text: &str) -> Option<(Value, &str)> {
+    plain_value(text.strip_prefix("<value>")?)
+}
+
+/// After `<value>`: its content, and what follows `</value>`.
+fn plain_value(text: &str) -> Option<(Value, &str)> {
+    let (content, rest) = plain_text(text)?;
+    if let Some(rest) = rest.strip_prefix("</value>") {
+        return Some((Value::String(content.into()), rest));
+    }
+    let rest = rest.strip_prefix("<boolean>").filter(|_| content.is_empty())?;
+    let (truth, rest) = [("1", true), ("0", false)]
+        .into_iter()
+        .find_map(|(digit, truth)| Some((truth, rest.strip_prefix(digit)?)))?;
+    Some((Value::Bool(truth), rest.strip_prefix("</boolean></value>")?))
+}
+
+/// Text up to the next markup or entity, and the rest from there.
+fn plain_text(text: &str) -> Option<(&str, &str)> {
+    text.split_at_checked(memchr::memchr2(b'<', b'&', text.as_bytes())?)
 }
