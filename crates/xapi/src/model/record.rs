@@ -52,37 +52,49 @@ impl Record {
     /// Names of the fields in which the two differ, in the order of `self`, then those that only `older` has.
     #[must_use]
     pub fn changed_since(&self, older: &Record) -> Vec<SmolStr> {
-        let mut names: Vec<SmolStr> = self
-            .fields
-            .iter()
-            .filter(|(name, value)| older.fields.get(name) != Some(value))
-            .map(|(name, _)| name.clone())
-            .collect();
-        names.extend(
-            older
-                .fields
-                .iter()
-                .filter(|(name, _)| self.fields.get(name).is_none())
-                .map(|(name, _)| name.clone()),
-        );
+        let mut names = Vec::new();
+        let mut same_names = self.fields.len() == older.fields.len();
+        // Both mostly have the same fields in the same order: then nothing needs to be looked for.
+        let mut beside = older.fields.iter();
+        for (name, value) in self.fields.iter() {
+            let before = match beside.next() {
+                Some((same, before)) if same == name => Some(before),
+                _ => {
+                    same_names = false;
+                    older.fields.get(name)
+                }
+            };
+            if before != Some(value) {
+                names.push(name.clone());
+            }
+        }
+        if !same_names {
+            let gone = older.fields.iter().filter(|(name, _)| self.fields.get(name).is_none());
+            names.extend(gone.map(|(name, _)| name.clone()));
+        }
         names
     }
 }
 
 fn typed_record(class: &'static Class, fields: Struct) -> Struct {
-    fields
-        .into_iter()
-        .enumerate()
-        .map(|(index, (name, value))| {
-            // Records come in the order of the datamodel, so the field is usually at its own index.
-            let field =
-                class.fields.get(index).filter(|field| field.name == name).or_else(|| class.field(&name));
-            match field {
-                Some(field) => (SmolStr::new_static(field.name), typed(&field.kind, value)),
-                None => (name, value),
+    // Records come in the order of the datamodel, so a field is usually the one after the last; an older or newer pool
+    // leaves some out or has some that we do not know.
+    let mut expected = 0;
+    let mut typed_fields = Struct::with_capacity(fields.len());
+    for (name, value) in fields {
+        let at = match class.fields.get(expected) {
+            Some(field) if field.name == name => Some(expected),
+            _ => class.fields.iter().position(|field| field.name == name),
+        };
+        match at.and_then(|at| Some((at, class.fields.get(at)?))) {
+            Some((at, field)) => {
+                expected = at + 1;
+                typed_fields.push(SmolStr::new_static(field.name), typed(&field.kind, value));
             }
-        })
-        .collect()
+            None => typed_fields.push(name, value),
+        }
+    }
+    typed_fields
 }
 
 /// Turns a decoded value into what the datamodel says it is: text that should be an integer becomes one, text
