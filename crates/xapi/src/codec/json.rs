@@ -159,8 +159,15 @@ fn write_array(out: &mut String, elements: &[Value]) {
 }
 
 fn write_text(out: &mut String, text: &str) {
-    // Serialising a str cannot fail.
-    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    let plain = |byte: u8| byte >= 0x20 && byte != b'"' && byte != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        // Serialising a str cannot fail.
+        out.push_str(&serde_json::to_string(text).unwrap_or_default());
+    }
 }
 
 fn checked<'b>(body: &'b [u8], limits: &Limits) -> Result<std::borrow::Cow<'b, str>, DecodeError> {
