@@ -14,13 +14,17 @@ pub(crate) fn measure(rounds: Rounds) -> Result<Vec<Row>> {
     let body = recorded::json_body()?;
     let reply = json::decode_reply(body, &Limits::default()).context("decoding the recorded reply")?;
     let value = reply.map_err(|failure| anyhow::anyhow!("the recorded reply is a refusal: {failure}"))?;
-    let events = Batch::read(value).context("reading the recorded reply")?.events.len();
+    let events = Batch::read(value.clone()).context("reading the recorded reply")?.events.len();
 
     let ours = || json::decode_reply(body, &Limits::default()).map(|reply| reply.map(Batch::read));
     let (took, tree) = rounds.side_by_side(ours, || serde_json::from_slice::<serde_json::Value>(body));
+    // As the journal keeps records.
+    let written = json::encode_value(&value);
+    let writing = rounds.quickest(|| (), |()| json::encode_value(&value));
     Ok(vec![
         Row::new("JSON-RPC reply to events", megabytes(body, took), "MB/CPU s")
             .against("serde_json's tree", megabytes(body, tree)),
         Row::new("events out of a JSON-RPC reply", per_second(events, took), "events/CPU s"),
+        Row::new("JSON text of a value", megabytes(written.as_bytes(), writing), "MB/CPU s"),
     ])
 }
