@@ -63,16 +63,14 @@ pub(super) fn unused_config() -> ClientConfig {
 pub(super) fn distrust(error: &reqwest::Error) -> Option<String> {
     let mut source: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = source {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        match tls {
+        match error.downcast_ref::<rustls::Error>() {
             Some(rustls::Error::InvalidCertificate(why)) => return Some(words(why)),
             Some(_) => return None,
             None => {}
         }
-        source = error.source();
+        // An I/O error does not name what it wraps as its source but that one's source, and here several are nested.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        source = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source());
     }
     None
 }
@@ -80,7 +78,10 @@ pub(super) fn distrust(error: &reqwest::Error) -> Option<String> {
 fn words(why: &CertificateError) -> String {
     match why {
         CertificateError::Other(other) => other.0.to_string(),
-        CertificateError::BadSignature => "it does not hold the certificate's key".to_owned(),
+        CertificateError::BadSignature => {
+            "a signature is wrong: the authority did not sign it, or the server does not hold its key"
+                .to_owned()
+        }
         CertificateError::UnknownIssuer => "no trusted authority signed it".to_owned(),
         other => other.to_string(),
     }
@@ -95,6 +96,22 @@ struct PinnedVerifier {
 #[derive(Debug, thiserror::Error)]
 #[error("its fingerprint is {0}, which is none of the pinned ones")]
 struct NotPinned(Fingerprint);
+
+#[derive(Debug, thiserror::Error)]
+#[error("it does not hold the certificate's key")]
+struct OtherKey;
+
+/// With a pin the handshake's signature is the only one that is looked at, so it can be named.
+fn named(
+    verified: Result<HandshakeSignatureValid, rustls::Error>,
+) -> Result<HandshakeSignatureValid, rustls::Error> {
+    verified.map_err(|error| match error {
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => {
+            CertificateError::Other(rustls::OtherError(Arc::new(OtherKey))).into()
+        }
+        other => other,
+    })
+}
 
 impl ServerCertVerifier for PinnedVerifier {
     fn verify_server_cert(
@@ -118,12 +135,8 @@ impl ServerCertVerifier for PinnedVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        named(verify_tls12_signature(message, certificate, signature, algorithms))
     }
 
     fn verify_tls13_signature(
@@ -132,12 +145,8 @@ impl ServerCertVerifier for PinnedVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        let algorithms = &self.provider.signature_verification_algorithms;
+        named(verify_tls13_signature(message, certificate, signature, algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
