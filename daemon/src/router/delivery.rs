@@ -99,7 +99,7 @@ impl Delivery {
                     sequence,
                     attempt,
                     why,
-                    again_in_ms = pause.as_millis(),
+                    again_in_ms = millis(pause),
                     "the delivery failed"
                 );
                 let not_before = Timestamp::now().as_microsecond().saturating_add(micros(pause));
@@ -147,6 +147,11 @@ impl Delivery {
             }
         }
     }
+}
+
+/// As a number that a JSON line can hold as one.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -210,7 +215,7 @@ impl Scribe {
             sequence,
             method,
             outcome = words,
-            took_ms = took.as_millis(),
+            took_ms = millis(took),
             "the pool answered"
         );
         delivery.story.tell(|| Moment::Called { sequence, method: method.to_owned(), outcome: words, took });
@@ -242,7 +247,8 @@ impl Ledger for Scribe {
             let id = recorded.map_err(|error| format!("recording the intended call: {error}"))?;
             let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
             let target = target(&delivery.pool, &intent.method, &intent.arguments);
-            tracing::info!(plugin, sequence, method = intent.method, target, "calling the pool");
+            // Not named `target`: in JSON lines that key is the part of the program that logs.
+            tracing::info!(plugin, sequence, method = intent.method, object = target, "calling the pool");
             delivery.story.tell(|| Moment::Call {
                 plugin: plugin.clone(),
                 sequence,
