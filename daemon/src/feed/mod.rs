@@ -95,7 +95,6 @@ pub(crate) enum WorldError {
 /// The picture of a pool as it was when the daemon last ran, and whether there is one.
 pub(crate) async fn kept_world(journal: &Journal, pool: &str) -> Result<(World, bool), WorldError> {
     let failed = |source| WorldError::Journal { pool: pool.to_owned(), source };
-    let known = journal.position(pool).await.map_err(failed)?.is_some();
     let mut world = World::new();
     for object in journal.objects(pool).await.map_err(failed)? {
         let record = event::record_from_json(&object.class, &object.reference, &object.payload);
@@ -107,6 +106,8 @@ pub(crate) async fn kept_world(journal: &Journal, pool: &str) -> Result<(World, 
         })?;
         world.insert(Arc::new(record));
     }
+    // A daemon that was killed between its first login and the first picture left a position and no picture.
+    let known = !world.is_empty();
     Ok((world, known))
 }
 
