@@ -228,6 +228,15 @@ impl Client {
         outcome.map(|value| (value, received))
     }
 
+    /// Gives a session up whose member does not answer any more; the next [`Client::lease`] looks for the coordinator
+    /// among all known members. Does nothing when there is a newer session already.
+    pub async fn abandon(&self, lease: u64) {
+        let mut session = self.inner.session.lock().await;
+        if session.lease.as_ref().is_some_and(|open| open.number == lease) {
+            session.lease = None;
+        }
+    }
+
     /// Ends the session, if there is one. Failures do not matter: xapi collects what is left behind.
     pub async fn logout(&self) {
         let Some(lease) = self.inner.session.lock().await.lease.take() else { return };

@@ -256,6 +256,12 @@ impl Feed {
             }
         }
         self.failures += 1;
+        // Once may be a hiccup; then the session is worth keeping, for its token spares a whole picture.
+        if self.failures >= 2
+            && let Some(lease) = self.lease
+        {
+            self.pool.client().abandon(lease).await;
+        }
         let why = match error {
             AskError::Call(error) => error.chain(),
             AskError::Batch(error) => error.to_string(),
