@@ -10,6 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::memory::Memory;
+
 /// How long any line may take that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,15 +31,6 @@ pub(crate) struct Closing {
     pub(crate) start_p50: Duration,
     /// The same, for 99 of 100.
     pub(crate) start_p99: Duration,
-}
-
-/// Its weight at a moment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Memory {
-    /// Resident now, in MB.
-    pub(crate) now: f64,
-    /// The most that was ever resident, in MB.
-    pub(crate) peak: f64,
 }
 
 impl Daemon {
@@ -79,7 +72,8 @@ impl Daemon {
 
     /// CPU time that it has used so far, of all threads, user and system.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = self.proc_file("stat")?;
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
         // The name in parentheses may hold anything; fields are counted after it, the state being the third.
         let (_, after) = stat.rsplit_once(')').context("reading the daemon's CPU time")?;
         let ticks: u64 =
@@ -89,13 +83,7 @@ impl Daemon {
 
     /// Its memory.
     pub(crate) fn memory(&self) -> Result<Memory> {
-        let status = self.proc_file("status")?;
-        let megabytes = |name: &str| -> Result<f64> {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kibibytes: Option<f64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-            Ok(kibibytes.with_context(|| format!("the system tells no {name}"))? * 1024.0 / 1e6)
-        };
-        Ok(Memory { now: megabytes("VmRSS:")?, peak: megabytes("VmHWM:")? })
+        Memory::of(self.child.id())
     }
 
     /// Asks it to stop, and gives what it says when it has.
@@ -141,11 +129,6 @@ impl Daemon {
             ensure!(Instant::now() < deadline, "the daemon says that it has stopped, and does not end");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-    }
-
-    fn proc_file(&self, name: &str) -> Result<String> {
-        let path = format!("/proc/{}/{name}", self.child.id());
-        std::fs::read_to_string(&path).with_context(|| format!("reading {path}"))
     }
 }
 

@@ -10,6 +10,8 @@ mod compare;
 mod daemon;
 mod disk;
 mod ledger;
+mod memory;
+mod picture;
 mod python;
 mod recorded;
 mod report;
@@ -18,6 +20,7 @@ mod road;
 mod row;
 mod stage;
 mod timing;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -32,7 +35,7 @@ use timing::Rounds;
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// The program `xapiary` to measure; without it only codecs and comparison are
+    /// The program `xapiary` to measure; without it the whole road is left out
     #[arg(long, value_name = "FILE", requires = "plugin")]
     daemon: Option<PathBuf>,
     /// The component of the guest `no_op`
@@ -62,6 +65,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<()> {
     let rounds = if arguments.quick { Rounds(5) } else { Rounds(60) };
     let mut report = Report::default();
+    // First, while the heap has no holes to put records into.
+    println!("==> filling a world");
+    let weights = world::measure(if arguments.quick { 1 } else { 10 })?;
     println!("==> decoding a recorded reply");
     report.add(codec_xml::measure(rounds)?);
     report.add(python::measure(rounds)?);
@@ -69,6 +75,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     println!("==> comparing records");
     report.add(compare::measure(rounds)?);
     report.add(resync::measure(rounds)?);
+    report.add(weights);
     match (&arguments.daemon, &arguments.plugin) {
         (Some(daemon), Some(plugin)) => {
             let beside = arguments.out.parent().map(ToOwned::to_owned).unwrap_or_default();
