@@ -126,7 +126,8 @@ impl Log {
     pub(crate) fn tail(&self) -> String {
         let lines = locked(&self.lines);
         let skipped = lines.len().saturating_sub(40);
-        let tail: Vec<&str> = lines.iter().skip(skipped).map(|line| line.raw.as_str()).collect();
+        let short = |line: &Line| line.raw.chars().take(600).collect::<String>();
+        let tail: Vec<String> = lines.iter().skip(skipped).map(short).collect();
         format!("the last of {} lines of the log:\n  {}", lines.len(), tail.join("\n  "))
     }
 

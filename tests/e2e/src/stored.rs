@@ -183,6 +183,16 @@ impl Stored {
         rows.into_iter().map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect()
     }
 
+    /// How many calls that change something a plugin was about to make.
+    ///
+    /// # Panics
+    /// When they cannot be counted.
+    #[must_use]
+    pub fn effects_of(&self, plugin: &str) -> u64 {
+        let sql = "SELECT count(*) FROM effect WHERE plugin = ?1";
+        self.connection.query_row(sql, [plugin], |row| row.get(0)).expect("effects can be counted")
+    }
+
     /// Dead letters, as plugin, number of the event, and why.
     ///
     /// # Panics

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -113,14 +113,15 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// A new one.
+    /// A new one of this name.
     ///
     /// # Panics
     /// When there is no randomness.
     #[must_use]
-    pub fn new() -> Authority {
+    pub fn new(name: &str) -> Authority {
         let key = key_pair();
         let mut parameters = CertificateParams::new(Vec::new()).expect("no name is a good list of names");
+        parameters.distinguished_name.push(DnType::CommonName, name);
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = parameters.self_signed(&key).expect("a key signs");
         Authority { certificate: certificate.pem(), issuer: Issuer::new(parameters, key) }
@@ -142,12 +143,6 @@ impl Authority {
         let parameters = CertificateParams::new(vec![name.to_owned()]).expect("the name is one");
         let certificate = parameters.signed_by(&key, &self.issuer).expect("a key signs");
         server(&[&version::TLS13, &version::TLS12], ring::default_provider(), certificate.der().clone(), &key)
-    }
-}
-
-impl Default for Authority {
-    fn default() -> Authority {
-        Authority::new()
     }
 }
 

@@ -84,7 +84,7 @@ async fn check_says_all_that_is_wrong_at_once() {
     config.pools = world.config().pools;
     let output = run(&["check", "--config", config.write(world.folder()).to_str().unwrap()]);
     assert_eq!(code(&output), 1);
-    for words in ["vm-keepalive.toml:5:", "vm-keepalive.toml:6:", "VM.start"] {
+    for words in ["vm-keepalive.toml:4:9: ", "vm-keepalive.toml:5:6: ", "`VM.start`"] {
         assert!(said(&output).contains(words), "{words} is missing in: {}", said(&output));
     }
 }
@@ -136,9 +136,10 @@ fn shows_a_demo(arguments: &[&str]) {
     for words in [
         "objects read, compared and journaled",
         "crashes",
-        "power_state: Running -> Halted",
+        "Running -> Halted",
         "vm-keepalive gets event",
-        "VM.start on",
+        "vm-keepalive calls VM.start on",
+        "refused  VM.start",
         "runs again",
         "[[allow]]",
         "stays Halted",

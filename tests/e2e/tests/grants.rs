@@ -45,17 +45,22 @@ async fn refused(rules: &str) -> (Vec<Line>, String, String) {
     (ended.lines, dead.1, uuid)
 }
 
+/// The line that tells of the refusal, with its advice as one would paste it.
+fn refusal(lines: &[Line]) -> (&Line, String) {
+    let line = lines.iter().find(|line| line.message() == "the grant refused a call");
+    let line = line.unwrap_or_else(|| panic!("no line of the log tells of the refusal: {lines:#?}"));
+    (line, line.text("fields").replace("\\n", "\n").replace("\\\"", "\""))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_no_rule_allows_is_refused_with_the_line_that_would() {
     let (lines, why, _) = refused("").await;
     assert!(why.contains("VM.start"), "{why}");
-    let advice = lines.iter().find(|line| line.message().contains("call = [\"VM.start\"]"));
-    let advice = advice.unwrap_or_else(|| panic!("no line of the log says what would allow it"));
-    assert_eq!(advice.text("plugin"), "vm-keepalive");
+    let (line, advice) = refusal(&lines);
+    assert_eq!((line.level(), line.text("plugin")), ("WARN", "vm-keepalive"));
     assert!(
-        advice.message().contains("[[allow]]") && advice.message().contains("vm-keepalive.toml"),
-        "{}",
-        advice.raw
+        advice.contains("[[allow]]\ncall = [\"VM.start\"]\n") && advice.contains("vm-keepalive.toml"),
+        "{advice}"
     );
 }
 
@@ -63,9 +68,8 @@ async fn a_call_that_no_rule_allows_is_refused_with_the_line_that_would() {
 async fn a_rule_for_other_objects_does_not_cover_this_one() {
     let (lines, _, uuid) =
         refused("[[allow]]\ncall = [\"VM.start\"]\non = '\"hands-off\" in self.tags'\n").await;
-    let advice = lines.iter().find(|line| line.message().contains("[[allow]] 1 of"));
-    let advice = advice.unwrap_or_else(|| panic!("no line of the log says which rule did not fit"));
-    assert!(advice.message().contains("vm-keepalive.toml"), "{}", advice.raw);
+    let (_, advice) = refusal(&lines);
+    assert!(advice.contains("[[allow]] 1 of") && advice.contains("vm-keepalive.toml"), "{advice}");
     // The narrowest line that helps is for this object alone.
-    assert!(advice.message().contains(&format!("self.uuid == \"{uuid}\"")), "{}", advice.raw);
+    assert!(advice.contains(&format!("on = 'self.uuid == \"{uuid}\"'")), "{advice}");
 }

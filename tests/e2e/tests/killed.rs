@@ -98,6 +98,11 @@ async fn twenty_kills_lose_nothing() {
     assert_eq!(told.len(), kept.len(), "the events leave objects that are gone");
     assert_eq!(differences(&pool, &stored.objects()), [] as [String; 0]);
 
+    // Whatever the pool was asked to do had been written down before.
+    let effects = stored.effects_of("vm-keepalive");
+    let asked = pool.calls().of("Async.VM.start");
+    assert!(effects >= asked, "the pool was asked {asked} times, and {effects} intents are in the journal");
+
     // The guest's count is written with the end of each delivery, so it is the number of deliveries that were ended.
     let of_vms =
         changes.iter().filter(|change| change.new.as_ref().or(change.old.as_ref()).unwrap().class == "VM");

@@ -1,7 +1,5 @@
 //! A plugin that misbehaves harms itself alone.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
-
 use e2e::{Grant, KEEPALIVE_GRANT, LIMIT, World};
 use simulator::PoolHandle;
 
@@ -27,11 +25,11 @@ async fn whoever_loops_traps_or_eats_memory_does_not_keep_the_others_from_workin
     }
     world.alike().await;
     for (plugin, words) in [
-        ("loop_forever", "CPU"),
+        ("loop_forever", "computing time"),
         ("panic", "a guest panics on purpose"),
         ("out_of_memory", "memory"),
         ("deep_recursion", "stack"),
-        ("give_up", "given up"),
+        ("give_up", "on purpose"),
     ] {
         let what = format!("{plugin} fails");
         let told = daemon.wait_for(&what, |line| {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use e2e::{Daemon, LIMIT, World};
 
 /// How long the service may be silent before it counts as hung.
-const WATCHDOG: Duration = Duration::from_millis(900);
+const WATCHDOG: Duration = Duration::from_millis(1500);
 
 struct Manager {
     socket: UnixDatagram,
@@ -106,7 +106,7 @@ async fn a_pool_that_is_away_is_no_reason_to_be_restarted() {
     world.close().await;
     let path = world.folder().join("notify");
     let manager = Manager { socket: UnixDatagram::bind(&path).unwrap() };
-    let variables = [("NOTIFY_SOCKET", text(&path)), ("WATCHDOG_USEC", "900000")];
+    let variables = [("NOTIFY_SOCKET", text(&path)), ("WATCHDOG_USEC", "1500000")];
     let daemon = Daemon::start_with(&config.write(world.folder()), world.folder(), &variables);
     let heard = manager.hear_until("STATUS=lab: lost");
     assert!(heard[0].starts_with("READY=1"), "{heard:?}");

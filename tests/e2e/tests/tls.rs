@@ -1,7 +1,5 @@
 //! Whom the daemon believes, tried with servers that lie and with one as old as pools are.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
-
 use e2e::{Authority, Line, TlsFront, World, key_pair, other_key, own_certificate, tls12_secp384r1};
 
 fn no_answer(line: &Line) -> bool {
@@ -55,7 +53,7 @@ async fn a_pinned_server_as_old_as_pools_are_is_followed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_is_believed_for_the_name_that_it_signed() {
     let world = World::builtin().await;
-    let authority = Authority::new();
+    let authority = Authority::new("the pools' authority");
     let file = world.folder().join("authority.pem");
     std::fs::write(&file, authority.pem()).unwrap();
     let front = TlsFront::open(authority.server("127.0.0.1"), world.http()).await;
@@ -70,9 +68,10 @@ async fn an_authority_is_believed_for_the_name_that_it_signed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_is_not_believed_for_others() {
-    let trusted = Authority::new();
+    let trusted = Authority::new("the pools' authority");
     let cases = [
-        (Authority::new().server("127.0.0.1"), "no trusted authority signed it"),
+        (Authority::new("somebody else").server("127.0.0.1"), "no trusted authority signed it"),
+        (Authority::new("the pools' authority").server("127.0.0.1"), "the authority did not sign it"),
         (trusted.server("10.9.8.7"), "not valid for"),
     ];
     for (server, words) in cases {
