@@ -22,6 +22,8 @@ use crate::story::Story;
 
 /// For a call to a pool as a whole; plugins may set a shorter one for theirs.
 const CALL_TIMEOUT: Duration = Duration::from_secs(330);
+/// How long feeds may take to end after workers have.
+const FEEDS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long ending the sessions may take at a stop, side by side.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A running daemon.
@@ -32,7 +34,9 @@ pub(crate) struct Service {
     story: Story,
     latency: Arc<Latency>,
     started: Instant,
-    stop: watch::Sender<bool>,
+    /// Workers end first: what they wait for is told by the feeds.
+    stop_workers: watch::Sender<bool>,
+    stop_feeds: watch::Sender<bool>,
     feeds: JoinSet<Result<()>>,
     workers: JoinSet<Result<()>>,
 }
@@ -57,7 +61,6 @@ impl Service {
         let journal = Journal::open(&config.state, &journal::Options::default())
             .with_context(|| format!("opening the journal in {}", config.state.display()))?;
         let host = Host::new(plugin_host::Options::default()).context("preparing the sandbox for plugins")?;
-        let (stop, stopped) = watch::channel(false);
         let mut service = Service {
             journal,
             pools: Vec::new(),
@@ -65,7 +68,8 @@ impl Service {
             story: Story::new(),
             latency: Arc::new(Latency::new()),
             started: Instant::now(),
-            stop,
+            stop_workers: watch::Sender::new(false),
+            stop_feeds: watch::Sender::new(false),
             feeds: JoinSet::new(),
             workers: JoinSet::new(),
         };
@@ -78,7 +82,7 @@ impl Service {
                 known,
                 service.journal.clone(),
                 Arc::clone(&tail),
-                stopped.clone(),
+                service.stop_feeds.subscribe(),
             ));
             service.pools.push(live);
         }
@@ -105,11 +109,18 @@ impl Service {
                 Arc::clone(&tail),
                 service.story.clone(),
                 Arc::clone(&service.latency),
-                stopped.clone(),
+                service.stop_workers.subscribe(),
             )
             .await?;
             let manifest = installed.plugin.manifest();
             tracing::info!(plugin = installed.name, version = manifest.version, "plugin loaded");
+            if let Some(missing) = &installed.missing {
+                tracing::warn!(
+                    plugin = installed.name,
+                    missing,
+                    "the plugin asks for more than its grant allows"
+                );
+            }
             service.plugins.push(installed.name.clone());
             service.workers.spawn(async move { Ok(worker.run().await?) });
         }
@@ -164,15 +175,17 @@ impl Service {
         }
     }
 
-    /// Stops: no more events are taken in, running deliveries may end within `drain`, sessions are closed.
+    /// Stops: no more deliveries begin, running ones may end within `drain`, then the feeds end and sessions are
+    /// closed.
     pub(crate) async fn stop(mut self, drain: Duration) -> Result<Summary> {
-        self.stop.send_replace(true);
-        let drained = tokio::time::timeout(drain, async {
-            while self.feeds.join_next().await.is_some() {}
-            while self.workers.join_next().await.is_some() {}
-        });
-        let drained = drained.await.is_ok();
+        self.stop_workers.send_replace(true);
+        let ended = tokio::time::timeout(drain, async { while self.workers.join_next().await.is_some() {} });
+        let drained = ended.await.is_ok();
         self.workers.shutdown().await;
+        self.stop_feeds.send_replace(true);
+        // A feed ends at once, but for one that waits for room in the journal.
+        _ = tokio::time::timeout(FEEDS_TIMEOUT, async { while self.feeds.join_next().await.is_some() {} })
+            .await;
         self.feeds.shutdown().await;
         let logouts: JoinSet<()> =
             self.pools.iter().cloned().map(|pool| async move { pool.client().logout().await }).collect();

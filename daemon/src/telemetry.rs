@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use tracing::{Level, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
@@ -128,7 +129,7 @@ where
             .with_writer(writer)
             .with_ansi(colour)
             .with_timer(Milliseconds)
-            .fmt_fields(format::debug_fn(write_field))
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
             .compact()
             .finish(),
     )

@@ -34,7 +34,7 @@ enum Command {
     Setup,
     /// Build the daemon and a plugin, and run them against the built-in simulated pool
     Demo {
-        /// Passed on to `xapiary demo`, for example `--state FILE` or `--for 20s`
+        /// Passed on to `xapiary demo`, for example `--state FILE`
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },

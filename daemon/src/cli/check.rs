@@ -34,7 +34,10 @@ pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
     for warning in &config.warnings {
         anstream::eprintln!("warning: {warning}\n");
     }
-    let problems = plugins(&config)?;
+    let (problems, missing) = plugins(&config)?;
+    for warning in &missing {
+        anstream::eprintln!("warning: {warning}\n");
+    }
     for problem in &problems {
         anstream::eprintln!("error: {problem}\n");
     }
@@ -52,10 +55,23 @@ pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
     if arguments.connect { connect(&config).await } else { Ok(Answer::Done) }
 }
 
-fn plugins(config: &Config) -> Result<Vec<Problem>> {
+/// What is wrong with plugins and grants, and what plugins ask for beyond their grants.
+fn plugins(config: &Config) -> Result<(Vec<Problem>, Vec<Problem>)> {
     let host = Host::new(plugin_host::Options::default())?;
-    let enabled = config.grants.iter().filter(|grant_file| grant_file.enabled);
-    Ok(enabled.filter_map(|grant_file| Installed::load(&host, grant_file).err()).flatten().collect())
+    let (mut problems, mut missing) = (Vec::new(), Vec::new());
+    for grant_file in config.grants.iter().filter(|grant_file| grant_file.enabled) {
+        match Installed::load(&host, grant_file) {
+            Ok(Installed { missing: Some(lines), .. }) => {
+                let what = "the plugin asks for more than this allows";
+                missing.push(
+                    Problem::file(&grant_file.path, what).instead(format!("to allow it, add\n{lines}")),
+                );
+            }
+            Ok(_) => {}
+            Err(wrong) => problems.extend(wrong),
+        }
+    }
+    Ok((problems, missing))
 }
 
 async fn connect(config: &Config) -> Result<Answer> {

@@ -15,8 +15,8 @@ use clap::{Parser, Subcommand};
 /// xapiary follows your pools, writes every event to a durable journal, and hands each one to sandboxed WebAssembly
 /// plugins, which act on the pool through exactly the calls that you granted.
 ///
-/// Exit codes: 0 done; 1 what was asked about is not so, or the daemon failed; 2 wrong usage; 3 something needed could
-/// not be reached.
+/// Exit codes: 0 done; 1 what was asked about is not so, or the daemon failed; 2 wrong usage or a wrong configuration; 3
+/// something needed could not be reached.
 #[derive(Debug, Parser)]
 #[command(name = "xapiary", version, max_term_width = 100, arg_required_else_help = true)]
 pub(crate) struct Arguments {
@@ -64,6 +64,8 @@ enum Answer {
     No,
     /// Something needed could not be reached.
     Unreachable,
+    /// What was given cannot be used: a wrong configuration, as much as a wrong option.
+    Misused,
 }
 
 /// Carries out what was asked.
@@ -77,6 +79,7 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
     match outcome {
         Ok(Answer::Done) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Misused) => ExitCode::from(2),
         Ok(Answer::Unreachable) => ExitCode::from(3),
         Err(error) => {
             anstream::eprintln!("xapiary: {}", chain(&error));

@@ -24,7 +24,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
-    let config = config::load(&arguments.file.config)?;
+    let config = match config::load(&arguments.file.config) {
+        Ok(config) => config,
+        Err(problems) => {
+            anstream::eprintln!("{problems}");
+            return Ok(Answer::Misused);
+        }
+    };
     telemetry::start(config.log.format, &config.log.level)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");

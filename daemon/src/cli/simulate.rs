@@ -116,7 +116,7 @@ fn describe(simulator: &Simulator, running: &simulator::Running) {
     }
     if let Some(address) = running.https_address() {
         anstream::println!("https: https://{address}");
-        anstream::println!("fingerprint: {}", running.fingerprint());
+        anstream::println!("fingerprint: sha256:{}", running.fingerprint());
     }
     if let Some(path) = running.unix_path() {
         anstream::println!("unix: unix:{}", path.display());

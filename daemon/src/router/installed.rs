@@ -17,6 +17,8 @@ pub(crate) struct Installed {
     pub(crate) terms: Arc<Terms>,
     /// Deliveries side by side.
     pub(crate) concurrency: usize,
+    /// What it asks for and is not granted, as lines to paste; such calls will be refused.
+    pub(crate) missing: Option<String>,
 }
 
 impl Installed {
@@ -48,6 +50,7 @@ impl Installed {
         match (settings, grant) {
             (Some(settings), Some(grant)) => Ok(Installed {
                 name: grant_file.name.clone(),
+                missing: grant.missing(plugin.manifest()),
                 plugin,
                 terms: Arc::new(Terms {
                     grant,

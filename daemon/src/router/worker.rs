@@ -13,6 +13,7 @@ use journal::{Journal, OpenDelivery, OpenState, StoredEvent};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::delivery::{After, Delivery};
 use super::installed::Installed;
@@ -104,6 +105,7 @@ impl Worker {
     async fn deliver_all(&mut self) -> Result<(), journal::Error> {
         let mut last = self.tail.last();
         let mut stop = self.stop.clone();
+        let mut lag_began = None;
         while !*stop.borrow() {
             last.borrow_and_update();
             let more = self.fill().await?;
@@ -120,13 +122,15 @@ impl Worker {
                 continue;
             }
             let lagging = self.queue.cursor() > self.noted_cursor;
+            // Counted from when it began to lag, however often something else happens meanwhile.
+            lag_began = lagging.then(|| lag_began.unwrap_or_else(Instant::now));
             tokio::select! {
                 // Either it says stop, or whoever could say so is gone.
                 _ = stop.changed() => {}
                 _ = last.changed() => {}
                 Some(ended) = self.running.join_next() => self.ended(ended)?,
                 () = until(self.queue.due()) => {}
-                () = tokio::time::sleep(CURSOR_LAG), if lagging => self.note_cursor().await?,
+                () = lag_over(lag_began) => self.note_cursor().await?,
             }
         }
         while let Some(ended) = self.running.join_next().await {
@@ -264,6 +268,13 @@ impl Worker {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+}
+
+async fn lag_over(began: Option<Instant>) {
+    match began {
+        Some(began) => tokio::time::sleep_until(began + CURSOR_LAG).await,
+        None => std::future::pending().await,
     }
 }
 

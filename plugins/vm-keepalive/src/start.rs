@@ -7,7 +7,7 @@ use xapiary_sdk::{
 };
 
 /// How long one delivery waits for the VM to start. Shorter than a delivery may take by default; a start that takes longer is
-/// met again by the next attempt, which gets the same task back.
+/// met again by the next attempt: the pool says that it is in the way, or that the VM runs.
 const WAIT: Duration = Duration::from_secs(20);
 
 /// How long to pause before looking again at a start that is not finished, or that another operation is in the way of.
