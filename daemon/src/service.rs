@@ -199,9 +199,10 @@ impl Service {
 
 /// The client of a configured pool; nothing is connected yet.
 pub(crate) fn client(pool: &config::Pool) -> Result<Client> {
+    let members = pool.members.iter().map(|member| pool.endpoint.at(member)).collect::<Result<_, _>>();
     Client::new(Settings {
         endpoint: pool.endpoint.clone(),
-        members: pool.members.iter().map(|member| pool.endpoint.at(member)).collect(),
+        members: members.with_context(|| format!("reading the members of pool {}", pool.name))?,
         user: pool.user.clone(),
         password: Arc::new(PoolPassword(pool.password.clone())),
         originator: format!("xapiary/{}", pool.name),

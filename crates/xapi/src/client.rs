@@ -299,7 +299,7 @@ impl Client {
                     let Some(coordinator) = coordinator_named(&error).filter(|_| !last_try) else {
                         return Err(error);
                     };
-                    let endpoint = transports.calls.endpoint().at(coordinator);
+                    let endpoint = self.led_to(coordinator)?;
                     tracing::info!(coordinator = %endpoint, "this member is not the coordinator");
                     self.move_to(&endpoint)?;
                 }
@@ -318,7 +318,8 @@ impl Client {
         if session.lease.as_ref().is_some_and(|open| open.number == lease.number) {
             session.lease = None;
             if let Some(coordinator) = moved {
-                self.move_to(&self.endpoint().at(coordinator))?;
+                let endpoint = self.led_to(coordinator)?;
+                self.move_to(&endpoint)?;
             }
         }
         Ok(true)
@@ -355,6 +356,18 @@ impl Client {
     fn transports(&self) -> Arc<Transports> {
         let current = self.inner.transports.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         Arc::clone(&current)
+    }
+
+    /// Where a member says that the coordinator is.
+    fn led_to(&self, coordinator: &str) -> Result<Endpoint, Error> {
+        let here = self.endpoint();
+        here.at(coordinator).map_err(|source| Error::Transport {
+            method: "session.login_with_password".to_owned(),
+            source: TransportError::Prepare {
+                endpoint: format!("{coordinator:?}, the coordinator that {here} names"),
+                source: source.into(),
+            },
+        })
     }
 
     fn move_to(&self, endpoint: &Endpoint) -> Result<(), Error> {

@@ -113,18 +113,11 @@ pub fn typed(kind: &Type, value: Value) -> Value {
         (Type::String | Type::Ref(_) | Type::Enum(_), Value::Int(number)) => {
             Value::String(format!("{number}").into())
         }
-        // Both into lists of just their size: decoders leave room at the end, which would be kept with every record.
         (Type::Set(element), Value::Array(elements)) => {
-            let mut exact = Vec::with_capacity(elements.len());
-            exact.extend(elements.into_iter().map(|value| typed(element, value)));
-            Value::Array(exact)
+            Value::Array(elements.into_iter().map(|value| typed(element, value)).collect())
         }
         (Type::Map(_, element), Value::Struct(members)) => {
-            let mut exact = Struct::with_capacity(members.len());
-            for (name, value) in members {
-                exact.push(name, typed(element, value));
-            }
-            Value::Struct(exact)
+            Value::Struct(members.into_iter().map(|(name, value)| (name, typed(element, value))).collect())
         }
         (Type::Record(class), Value::Struct(fields)) => match schema::class(class) {
             Some(class) => Value::Struct(typed_record(class, fields)),

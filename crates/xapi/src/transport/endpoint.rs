@@ -95,23 +95,24 @@ impl Endpoint {
         &self.trust
     }
 
-    /// The same way to another member, as HOST_IS_SLAVE names it: a bare name or address.
-    #[must_use]
-    pub fn at(&self, host: &str) -> Self {
-        let host = host.trim_matches(['[', ']']).to_owned();
+    /// The same way to another member, as HOST_IS_SLAVE names it: a bare name or address, IPv6 without brackets. With
+    /// plain HTTP, where several members of a test pool share this machine, it may bring its own port.
+    ///
+    /// # Errors
+    /// When that is no host, or would lead plain HTTP beyond this machine. Whoever names it may not be honest.
+    pub fn at(&self, host: &str) -> Result<Self, EndpointError> {
+        let host = match host.trim_matches(['[', ']']) {
+            six if six.parse::<std::net::Ipv6Addr>().is_ok() => format!("[{six}]"),
+            other => other.to_owned(),
+        };
+        let own_port = !host.starts_with('[') && host.contains(':');
         let address = match &self.address {
-            Address::Https { port, .. } => Address::Https { host, port: *port },
-            // A coordinator is another machine, so it is never reached without TLS from here; a test pool on
-            // loopback names its doors with their ports.
-            Address::Http { port, .. } => match host.rsplit_once(':') {
-                Some((name, own)) if own.parse::<u16>().is_ok() && !name.contains(':') => {
-                    Address::Http { host: name.to_owned(), port: own.parse().unwrap_or(*port) }
-                }
-                _ => Address::Http { host, port: *port },
-            },
+            Address::Https { port, .. } => format!("https://{host}:{port}").parse()?,
+            Address::Http { .. } if own_port => format!("http://{host}").parse()?,
+            Address::Http { port, .. } => format!("http://{host}:{port}").parse()?,
             Address::Unix(path) => Address::Unix(path.clone()),
         };
-        Endpoint { address, trust: self.trust.clone() }
+        Ok(Endpoint { address, trust: self.trust.clone() })
     }
 }
 
@@ -148,8 +149,10 @@ impl FromStr for Address {
             (host, after.strip_prefix(':').or(if after.is_empty() { None } else { Some("") }))
         } else {
             match rest.rsplit_once(':') {
-                Some((host, port)) if !host.contains(':') => (host, Some(port)),
-                _ => (rest, None),
+                // An IPv6 address stands in brackets.
+                Some((host, _)) if host.contains(':') => return Err(form()),
+                Some((host, port)) => (host, Some(port)),
+                None => (rest, None),
             }
         };
         if host.is_empty() {
@@ -211,7 +214,7 @@ impl fmt::Debug for Fingerprint {
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, EndpointError, Fingerprint};
+    use super::{Address, Endpoint, EndpointError, Fingerprint, Trust};
 
     #[test]
     fn addresses_read_back_as_written() {
@@ -240,6 +243,22 @@ mod tests {
         {
             assert!(matches!(text.parse::<Address>(), Err(EndpointError::Form(_))), "{text}");
         }
+    }
+
+    #[test]
+    fn another_member_is_reached_the_same_way_and_never_in_plain_text_beyond_this_machine() {
+        let endpoint = |text: &str, trust| Endpoint::new(text.parse().unwrap(), trust).unwrap();
+        let secure = endpoint("https://10.0.0.1:8443", Trust::System);
+        let at = |endpoint: &Endpoint, host: &str| endpoint.at(host).map(|other| other.to_string());
+        assert_eq!(at(&secure, "10.0.0.2"), Ok("https://10.0.0.2:8443".into()));
+        assert_eq!(at(&secure, "fd00::2"), Ok("https://[fd00::2]:8443".into()));
+        for host in ["", "a/b", "user@host", "a b", "host:1:2"] {
+            assert!(matches!(secure.at(host), Err(EndpointError::Form(_))), "{host:?}");
+        }
+        let plain = endpoint("http://127.0.0.1:8080", Trust::None);
+        assert_eq!(at(&plain, "127.0.0.2"), Ok("http://127.0.0.2:8080".into()));
+        assert_eq!(at(&plain, "127.0.0.1:9090"), Ok("http://127.0.0.1:9090".into()));
+        assert_eq!(at(&plain, "10.0.0.2"), Err(EndpointError::PlainBeyondLoopback("10.0.0.2".into())));
     }
 
     #[test]
