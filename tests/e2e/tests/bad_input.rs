@@ -308,10 +308,10 @@ async fn an_unknown_key_is_named_with_its_line_and_what_was_meant() {
     config.head = "# a comment\nplugnis = \"plugins\"".into();
     config.grants[0].rules = format!("concurency = 2\n{KEEPALIVE_GRANT}");
     let path = config.write(world.folder());
-    for command in ["check", "run"] {
+    for (command, code) in [("check", 1), ("run", 2)] {
         let output = e2e::run(&[command, "--config", path.to_str().unwrap()]);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(&format!("{}:2:1: plugnis", path.display())), "{said}");
         assert!(said.contains("`plugins`") || said.contains("\"plugins\""), "{said}");
         assert!(said.contains("vm-keepalive.toml:3:1: concurency") && said.contains("concurrency"), "{said}");
