@@ -24,20 +24,23 @@ impl std::fmt::Display for Counts {
     }
 }
 
-/// Adds up every summary that cargo-nextest or cargo's own runner left in `output`. `None` when there is none:
-/// then no test has run, which is never a success.
+/// What the runner that wrote `output` says at its end: cargo-nextest in one summary, cargo's own runner in one line
+/// for each program, which are added up. `None` when there is neither: then no test has run, which is never a success.
 pub(crate) fn in_output(output: &str) -> Option<Counts> {
-    let mut total = None;
+    let mut nextest = None;
+    let mut own: Option<Counts> = None;
     for line in output.lines() {
         let line = without_colours(line);
         let line = line.trim();
-        let nextest = line.strip_prefix("Summary").and_then(|rest| {
-            rest.split_once(" tests run: ").or_else(|| rest.split_once(" test run: ")).map(|(_, list)| list)
-        });
-        let Some(list) = nextest.or_else(|| line.strip_prefix("test result: ")) else { continue };
-        *total.get_or_insert_with(Counts::default) += in_list(list);
+        if let Some(list) = line.strip_prefix("test result: ") {
+            *own.get_or_insert_default() += in_list(list);
+        } else if let Some(rest) = line.strip_prefix("Summary") {
+            let list = rest.split_once(" tests run: ").or_else(|| rest.split_once(" test run: "));
+            nextest = list.map(|(_, list)| in_list(list)).or(nextest);
+        }
     }
-    total
+    // Under cargo-nextest the lines of cargo's own runner are those of single tests that failed.
+    nextest.or(own)
 }
 
 /// Reads `3 passed (1 slow), 1 failed, 2 skipped` and `ok. 3 passed; 0 failed; 1 ignored`.
@@ -99,6 +102,10 @@ mod tests {
             (
                 "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s\ntest result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out",
                 counts(4, 2, 1),
+            ),
+            (
+                "test result: FAILED. 0 passed; 1 failed; 0 ignored\n     Summary [   0.1s] 2 tests run: 1 passed, 1 failed, 0 skipped",
+                counts(1, 1, 0),
             ),
             ("error: could not compile", None),
         ] {
