@@ -45,6 +45,7 @@ main() {
     check "it starts again after the stop" start_service
     check "no event of before the stop is lost or changed" same_events before
     check "a wrong configuration is told with its line" wrong_configuration
+    check "a wrong configuration is not tried again" not_tried_again
     check "the unit is hardened" hardened
     echo end >>"$report"
 }
@@ -108,6 +109,11 @@ wrong_configuration() {
     systemctl stop xapiary
     sed -i 's/^user/usr/' /etc/xapiary/xapiary.toml
     ! timeout 40 systemctl start xapiary && await 10 logged 'xapiary.toml:[0-9]*:1: pool.lab.usr: unknown key'
+}
+
+not_tried_again() {
+    [ "$(systemctl show --property ExecMainStatus --value xapiary)" = 2 ] &&
+        [ "$(systemctl show --property ActiveState --value xapiary)" = failed ]
 }
 
 hardened() { systemd-analyze security --offline=true --threshold=20 /etc/systemd/system/xapiary.service >/results/security.log; }
