@@ -316,15 +316,17 @@ impl LogSink for Scribe {
         let plugin = &self.delivery.installed.name;
         let sequence = self.delivery.event.sequence;
         let text = line.message.as_str();
-        let fields: Vec<String> =
-            line.fields.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-        let fields = fields.join(" ");
+        // Lines to paste are a field of their own, so that they can be taken out as they are.
+        let (advice, others): (Vec<_>, Vec<_>) = line.fields.iter().partition(|(name, _)| name == "advice");
+        let advice = advice.first().map(|(_, advice)| advice.as_str());
+        let others: Vec<String> = others.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let fields = (!others.is_empty()).then(|| others.join(" "));
         match line.level {
-            Level::Error => tracing::error!(target: "plugin", plugin, sequence, fields, "{text}"),
-            Level::Warn => tracing::warn!(target: "plugin", plugin, sequence, fields, "{text}"),
-            Level::Info => tracing::info!(target: "plugin", plugin, sequence, fields, "{text}"),
-            Level::Debug => tracing::debug!(target: "plugin", plugin, sequence, fields, "{text}"),
-            Level::Trace => tracing::trace!(target: "plugin", plugin, sequence, fields, "{text}"),
+            Level::Error => tracing::error!(target: "plugin", plugin, sequence, fields, advice, "{text}"),
+            Level::Warn => tracing::warn!(target: "plugin", plugin, sequence, fields, advice, "{text}"),
+            Level::Info => tracing::info!(target: "plugin", plugin, sequence, fields, advice, "{text}"),
+            Level::Debug => tracing::debug!(target: "plugin", plugin, sequence, fields, advice, "{text}"),
+            Level::Trace => tracing::trace!(target: "plugin", plugin, sequence, fields, advice, "{text}"),
         }
         self.delivery.story.tell(|| Moment::Log { plugin: plugin.clone(), sequence, line: line.clone() });
     }

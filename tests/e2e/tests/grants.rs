@@ -49,7 +49,7 @@ async fn refused(rules: &str) -> (Vec<Line>, String, String) {
 fn refusal(lines: &[Line]) -> (&Line, String) {
     let line = lines.iter().find(|line| line.message() == "the grant refused a call");
     let line = line.unwrap_or_else(|| panic!("no line of the log tells of the refusal: {lines:#?}"));
-    (line, line.text("fields").replace("\\n", "\n").replace("\\\"", "\""))
+    (line, line.text("advice").to_owned())
 }
 
 #[tokio::test(flavor = "multi_thread")]
