@@ -35,6 +35,10 @@ pub struct OpenDelivery {
     pub sequence: u64,
     /// The last attempt, from 1.
     pub attempt: u32,
+    /// The last attempt that is known to have been cut short, or 0: one that was started and followed by another
+    /// without an end of its own, or one whose end says so. What is found as [`OpenState::Started`] after an open was
+    /// cut short too, and is not counted here yet.
+    pub cut_short: u32,
     /// How the last attempt stands.
     pub state: OpenState,
 }
@@ -85,6 +89,8 @@ pub enum Outcome {
         not_before_micros: i64,
         /// Why it did not end well.
         why: String,
+        /// It was stopped in the middle of its work, so that what it did is only known as far as it is recorded.
+        cut_short: bool,
     },
     /// Not well, and it is given up: it becomes a dead letter.
     Dead {
@@ -142,11 +148,16 @@ pub(crate) fn progress(connection: &Connection, plugin: &str, start: u64) -> Res
     }
     let cursor = known_plugin(connection, plugin)?;
     let mut select = connection.prepare_cached(
-        "SELECT sequence, attempt, state, not_before_micros, why FROM delivery
+        "SELECT sequence, attempt, cut_short, state, not_before_micros, why FROM delivery
          WHERE plugin = ?1 ORDER BY sequence",
     )?;
     let open = select.query_map([plugin], |row| {
-        Ok(OpenDelivery { sequence: row.get(0)?, attempt: row.get(1)?, state: open_state(row, 2)? })
+        Ok(OpenDelivery {
+            sequence: row.get(0)?,
+            attempt: row.get(1)?,
+            cut_short: row.get(2)?,
+            state: open_state(row, 3)?,
+        })
     })?;
     Ok(Progress { cursor, open: open.collect::<rusqlite::Result<_>>()? })
 }
@@ -178,19 +189,26 @@ pub(crate) fn ensure_started(
 pub(crate) fn finish(connection: &Connection, finish: &Finish) -> Result<(), Fault> {
     let Finish { plugin, sequence, attempt, at_micros, outcome, state, cursor } = finish;
     admit(connection, plugin, *sequence, *attempt)?;
-    let (name, not_before_micros, why) = match outcome {
-        Outcome::Retry { not_before_micros, why } => ("retry", Some(not_before_micros), Some(why)),
-        Outcome::Done | Outcome::Dead { .. } => ("settled", None, None),
+    let (name, not_before_micros, why, cut_short) = match outcome {
+        Outcome::Retry { not_before_micros, why, cut_short } => {
+            ("retry", Some(not_before_micros), Some(why), *cut_short)
+        }
+        Outcome::Done | Outcome::Dead { .. } => ("settled", None, None, false),
     };
     connection
         .prepare_cached(
-            "INSERT INTO delivery (plugin, sequence, attempt, state, not_before_micros, why)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+            "INSERT INTO delivery (plugin, sequence, attempt, state, not_before_micros, why, cut_short)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, iif(?7, ?3, 0))
              ON CONFLICT (plugin, sequence) DO UPDATE SET
+                 cut_short = CASE
+                     WHEN ?7 THEN excluded.attempt
+                     WHEN delivery.state = 'started' AND delivery.attempt < excluded.attempt THEN delivery.attempt
+                     ELSE delivery.cut_short
+                 END,
                  attempt = excluded.attempt, state = excluded.state,
                  not_before_micros = excluded.not_before_micros, why = excluded.why",
         )?
-        .execute(params![plugin, sequence, attempt, name, not_before_micros, why])?;
+        .execute(params![plugin, sequence, attempt, name, not_before_micros, why, cut_short])?;
     if let Outcome::Dead { why, log } = outcome {
         bury(connection, plugin, *sequence, *attempt, *at_micros, why, log)?;
     }
@@ -291,6 +309,7 @@ fn mark_started(connection: &Connection, plugin: &str, sequence: u64, attempt: u
         .prepare_cached(
             "INSERT INTO delivery (plugin, sequence, attempt, state) VALUES (?1, ?2, ?3, 'started')
              ON CONFLICT (plugin, sequence) DO UPDATE SET
+                 cut_short = iif(delivery.state = 'started', delivery.attempt, delivery.cut_short),
                  attempt = excluded.attempt, state = 'started', not_before_micros = NULL, why = NULL",
         )?
         .execute(params![plugin, sequence, attempt])?;

@@ -56,6 +56,7 @@ const FIRST: &str = "
         plugin TEXT NOT NULL REFERENCES plugin (name),
         sequence INTEGER NOT NULL,
         attempt INTEGER NOT NULL CHECK (attempt >= 1),
+        cut_short INTEGER NOT NULL DEFAULT 0 CHECK (cut_short BETWEEN 0 AND attempt),
         state TEXT NOT NULL CHECK (state IN ('started', 'retry', 'settled')),
         not_before_micros INTEGER CHECK ((not_before_micros IS NULL) = (state <> 'retry')),
         why TEXT CHECK ((why IS NULL) = (state <> 'retry')),

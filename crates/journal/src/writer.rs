@@ -115,6 +115,7 @@ impl Writer {
             announce,
             clock,
             look_again: None,
+            told_unable: false,
             pings: Vec::new(),
             fate: Arc::clone(&fate),
         };
@@ -202,6 +203,8 @@ struct Thread {
     clock: runtime::Runtime,
     /// When to look at the log again if no command comes; `None` when all of it is in the main file.
     look_again: Option<Duration>,
+    /// Whether it was said that nothing can be written, and nothing was since.
+    told_unable: bool,
     /// Answered after the commands that were queued before them.
     pings: Vec<oneshot::Sender<Result<(), Error>>>,
     fate: Arc<Fate>,
@@ -272,6 +275,7 @@ impl Thread {
             match &written {
                 Ok(last) => {
                     self.look_again = Some(IDLE);
+                    self.told_unable = false;
                     self.announce.send_if_modified(|known| std::mem::replace(known, *last) != *last);
                 }
                 Err(error) => {
@@ -336,7 +340,7 @@ impl Thread {
         done.map(drop).map_err(|error| Error::of_store(doing, error))
     }
 
-    fn roll_back(&self) {
+    fn roll_back(&mut self) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.statement("ROLLBACK", "rolling back")
         {
@@ -345,11 +349,13 @@ impl Thread {
     }
 
     /// Logs a failure of the store, and makes a lasting one everybody's.
-    fn note(&self, error: &Error) {
+    fn note(&mut self, error: &Error) {
         if error.is_broken() {
             self.fate.note(error);
             tracing::error!(error = error as &dyn std::error::Error, "the journal is out of service");
-        } else {
+        } else if !self.told_unable {
+            // Callers try again and again; one line says enough until a write succeeds.
+            self.told_unable = true;
             tracing::warn!(error = error as &dyn std::error::Error, "the journal could not write");
         }
     }
@@ -393,7 +399,7 @@ impl Thread {
 
     /// Leaves one whole file behind if it can. What is in the log is durable as it is, so a full disk or a reader of
     /// another program that stands in the way is no failure.
-    fn close(self) -> Result<(), Error> {
+    fn close(mut self) -> Result<(), Error> {
         if let Some(broken) = self.fate.broken() {
             return Err(broken);
         }

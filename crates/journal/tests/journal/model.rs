@@ -70,7 +70,9 @@ fn call() -> impl Strategy<Value = Call> {
     let pairs = || proptest::collection::vec((0..3_u8, proptest::option::of(any::<u8>())), 0..3);
     let outcome = prop_oneof![
         3 => Just(Outcome::Done),
-        2 => any::<i64>().prop_map(|not_before_micros| Outcome::Retry { not_before_micros, why: "again".into() }),
+        2 => any::<(i64, bool)>().prop_map(|(not_before_micros, cut_short)| {
+            Outcome::Retry { not_before_micros, why: "again".into(), cut_short }
+        }),
         1 => proptest::collection::vec("[a-z]{0,3}", 0..3).prop_map(|log| Outcome::Dead { why: "trap".into(), log }),
     ];
     prop_oneof![
@@ -106,8 +108,21 @@ struct Model {
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Plugin {
     cursor: u64,
-    open: BTreeMap<u64, (u32, OpenState)>,
+    /// Attempt, the last one that was cut short, state.
+    open: BTreeMap<u64, (u32, u32, OpenState)>,
     state: BTreeMap<String, Vec<u8>>,
+}
+
+impl Plugin {
+    /// Puts an attempt in the place of the one before, which was cut short if it is still running.
+    fn put(&mut self, sequence: u64, attempt: u32, state: OpenState, cut_short: bool) {
+        let before = match self.open.get(&sequence) {
+            Some((known, _, OpenState::Started)) if *known < attempt => *known,
+            Some((_, cut_short, _)) => *cut_short,
+            None => 0,
+        };
+        self.open.insert(sequence, (attempt, if cut_short { attempt } else { before }, state));
+    }
 }
 
 type Verdict = Result<(), &'static str>;
@@ -133,9 +148,9 @@ impl Model {
             return Err("unknown event");
         }
         let runs = match plugin.open.get(&sequence) {
-            Some((_, OpenState::Settled)) => return Err("settled"),
-            Some((known, OpenState::Started)) if *known == attempt => true,
-            Some((known, _)) if *known >= attempt => return Err("stale"),
+            Some((_, _, OpenState::Settled)) => return Err("settled"),
+            Some((known, _, OpenState::Started)) if *known == attempt => true,
+            Some((known, ..)) if *known >= attempt => return Err("stale"),
             None if attempt == 0 => return Err("stale"),
             _ => false,
         };
@@ -147,7 +162,7 @@ impl Model {
         if runs {
             return Err("stale");
         }
-        plugin.open.insert(sequence, (attempt, OpenState::Started));
+        plugin.put(sequence, attempt, OpenState::Started, false);
         Ok(())
     }
 
@@ -155,10 +170,11 @@ impl Model {
         let mut after = self.clone();
         let (plugin, _) = after.admit(&finish.plugin, finish.sequence, finish.attempt)?;
         let state = match finish.outcome.clone() {
-            Outcome::Retry { not_before_micros, why } => OpenState::Retry { not_before_micros, why },
+            Outcome::Retry { not_before_micros, why, .. } => OpenState::Retry { not_before_micros, why },
             Outcome::Done | Outcome::Dead { .. } => OpenState::Settled,
         };
-        plugin.open.insert(finish.sequence, (finish.attempt, state));
+        let cut_short = matches!(finish.outcome, Outcome::Retry { cut_short: true, .. });
+        plugin.put(finish.sequence, finish.attempt, state, cut_short);
         for StateWrite { key, value } in finish.state.clone() {
             match value {
                 Some(value) => plugin.state.insert(key, value),
@@ -184,7 +200,7 @@ impl Model {
         if to > last {
             return Err("unknown event");
         }
-        if plugin.open.range(..=to).any(|(_, (_, state))| *state != OpenState::Settled) {
+        if plugin.open.range(..=to).any(|(_, (.., state))| *state != OpenState::Settled) {
             return Err("unsettled");
         }
         plugin.open.retain(|sequence, _| *sequence > to);
@@ -195,7 +211,7 @@ impl Model {
     fn intend(&mut self, intent: &Intent) -> Verdict {
         let mut after = self.clone();
         let (plugin, _) = after.admit(&intent.plugin, intent.sequence, intent.attempt)?;
-        plugin.open.insert(intent.sequence, (intent.attempt, OpenState::Started));
+        plugin.put(intent.sequence, intent.attempt, OpenState::Started, false);
         let key = (intent.plugin.clone(), intent.sequence, intent.attempt, intent.index);
         if after.effects.iter().any(|(p, s, a, i, _)| (p, *s, *a, *i) == (&key.0, key.1, key.2, key.3)) {
             return Err("known effect");
@@ -374,8 +390,8 @@ impl Machine {
             let progress = journal.progress(&name, 0).await.unwrap();
             assert_eq!(progress.cursor, plugin.cursor);
             let mut found = Plugin { cursor: plugin.cursor, ..Plugin::default() };
-            for OpenDelivery { sequence, attempt, state } in progress.open {
-                found.open.insert(sequence, (attempt, state));
+            for OpenDelivery { sequence, attempt, cut_short, state } in progress.open {
+                found.open.insert(sequence, (attempt, cut_short, state));
             }
             for key in journal.state_keys(&name, "", None, usize::MAX).await.unwrap() {
                 let value = journal.state(&name, &key).await.unwrap().unwrap();
@@ -395,7 +411,7 @@ impl Machine {
 
         let counts = journal.counts().await.unwrap();
         let open =
-            |plugin: &Plugin| plugin.open.values().filter(|(_, state)| *state != OpenState::Settled).count();
+            |plugin: &Plugin| plugin.open.values().filter(|(.., state)| *state != OpenState::Settled).count();
         assert_eq!(counts.events, model.last());
         assert_eq!(counts.objects, model.objects.len() as u64);
         assert_eq!(counts.open_deliveries, model.plugins.values().map(open).sum::<usize>() as u64);

@@ -105,7 +105,7 @@ async fn a_delivery_is_tried_again_and_then_done() {
     journal.start("p", 2, 1).await.unwrap();
     journal.start("p", 3, 1).await.unwrap();
     journal.finish(finish("p", 3, 1, Outcome::Done)).await.unwrap();
-    let retry = Outcome::Retry { not_before_micros: 7, why: "not yet".into() };
+    let retry = Outcome::Retry { not_before_micros: 7, why: "not yet".into(), cut_short: false };
     let state = vec![
         StateWrite { key: "k".into(), value: Some(vec![0, 255]) },
         StateWrite { key: "gone".into(), value: Some(vec![1]) },
@@ -119,8 +119,8 @@ async fn a_delivery_is_tried_again_and_then_done() {
     assert_eq!(
         progress.open,
         [
-            OpenDelivery { sequence: 2, attempt: 1, state: retry },
-            OpenDelivery { sequence: 3, attempt: 1, state: OpenState::Settled },
+            OpenDelivery { sequence: 2, attempt: 1, cut_short: 0, state: retry },
+            OpenDelivery { sequence: 3, attempt: 1, cut_short: 0, state: OpenState::Settled },
         ]
     );
     assert_eq!(journal.state("p", "k").await.unwrap(), Some(vec![0, 255]));
@@ -181,7 +181,10 @@ async fn calls_that_do_not_fit_are_refused_and_change_nothing() {
     assert!(matches!(journal.finish(too_far).await, Err(Error::UnknownEvent { .. })));
     assert_eq!(journal.state("p", "k").await.unwrap(), None, "all or nothing");
     let progress = journal.progress("p", 0).await.unwrap();
-    assert_eq!(progress.open, [OpenDelivery { sequence: 1, attempt: 2, state: OpenState::Started }]);
+    assert_eq!(
+        progress.open,
+        [OpenDelivery { sequence: 1, attempt: 2, cut_short: 1, state: OpenState::Started }]
+    );
 
     journal.finish(finish("p", 1, 2, Outcome::Done)).await.unwrap();
     assert!(matches!(journal.start("p", 1, 3).await, Err(Error::Settled { sequence: 1, .. })));
