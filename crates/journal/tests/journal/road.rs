@@ -183,7 +183,7 @@ async fn calls_that_do_not_fit_are_refused_and_change_nothing() {
     let progress = journal.progress("p", 0).await.unwrap();
     assert_eq!(
         progress.open,
-        [OpenDelivery { sequence: 1, attempt: 2, cut_short: 1, state: OpenState::Started }]
+        [OpenDelivery { sequence: 1, attempt: 2, cut_short: 0, state: OpenState::Started }]
     );
 
     journal.finish(finish("p", 1, 2, Outcome::Done)).await.unwrap();
