@@ -1,4 +1,4 @@
-//! Methods that no pattern can allow: they hand out identity or trust, run code on a host, or lay a pool waste.
+//! Methods that no pattern can allow: they hand out identity, trust or passwords, run code on a host, or lay a pool waste.
 
 use std::sync::LazyLock;
 
@@ -20,6 +20,10 @@ pub const DANGEROUS: &[&str] = &[
     "*.*crl*",
     "*.*_https_only",
     "Certificate.*",
+    // A storage's passwords lie in `device_config`, and a call's answer is not redacted as records are.
+    "PBD.get_device_config",
+    "PBD.get_record",
+    "PBD.get_all_records*",
     // Code on a host, or whole machines from outside.
     "*.call_plugin",
     "*.call_host_plugin",

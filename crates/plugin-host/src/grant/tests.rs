@@ -211,14 +211,46 @@ fn every_dangerous_pattern_names_methods() {
     for pattern in DANGEROUS {
         Pattern::parse(pattern).unwrap_or_else(|problem| panic!("{problem}"));
     }
-    for name in ["session.logout", "host.call_plugin", "pool.eject", "VM.import", "pool.rotate_secret"] {
+    for name in [
+        "session.logout",
+        "host.call_plugin",
+        "pool.eject",
+        "VM.import",
+        "pool.rotate_secret",
+        "PBD.get_device_config",
+        "PBD.get_record",
+        "PBD.get_all_records",
+    ] {
         assert!(is_dangerous(name), "{name}");
     }
-    for name in
-        ["VM.start", "VM.get_record", "host.get_name_label", "pool.sync_database", "VM.clean_shutdown"]
-    {
+    for name in [
+        "VM.start",
+        "VM.get_record",
+        "host.get_name_label",
+        "pool.sync_database",
+        "VM.clean_shutdown",
+        "PBD.plug",
+        "PBD.get_all",
+        "PBD.get_SR",
+    ] {
         assert!(!is_dangerous(name), "{name}");
     }
+}
+
+#[test]
+fn reading_a_storage_s_passwords_needs_the_method_s_name() {
+    let decide = |rule: &str, name: &str| {
+        let (class, method) = schema::method(name).unwrap();
+        let record = record("PBD", "OpaqueRef:p", "p", &[]);
+        reason(grant(vec![allow(&[rule], None)]).decide_on(class, method, &[], Target::Known(&record)))
+    };
+    for name in ["PBD.get_device_config", "PBD.get_record", "PBD.get_all_records"] {
+        for rule in ["*.*", "PBD.*", "PBD.get_*", "*.get_*"] {
+            assert_eq!(decide(rule, name), Err(Reason::NeedsItsName), "{rule} {name}");
+        }
+        assert_eq!(decide(name, name), Ok(0));
+    }
+    assert_eq!(decide("PBD.get_*", "PBD.get_host"), Ok(0));
 }
 
 #[test]
