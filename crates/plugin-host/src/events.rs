@@ -7,6 +7,7 @@ use wasmtime::component::Resource;
 use xapi::model::{Record, schema};
 
 use crate::contract::xapiary::plugin::events as given;
+use crate::contract::xapiary::plugin::types::Value;
 use crate::convert::{Age, outward};
 use crate::event::{Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
 use crate::fault;
@@ -81,21 +82,32 @@ impl Sandbox {
         record.filter(|_| readable).map(|record| self.hand_out(ObjectView { record })).transpose()
     }
 
+    /// A task is a record too: its name, result and error are told as far as the grant shows those fields. Without
+    /// that the plugin learns which task ended and in which of the ways.
     fn task(&mut self, task: TaskOutcome) -> given::TaskOutcome {
         let TaskOutcome { reference, name, ending, started_by } = task;
+        let terms = Arc::clone(&self.terms);
+        let visible = terms.grant.visible("task");
+        let shows = |field: &str| visible.is_some_and(|visible| visible.shows(field));
         let kind = schema::method(&name).map(|(_, method)| &method.result);
         given::TaskOutcome {
             reference: self.handles.issue("task", &reference),
             ending: match ending {
-                Ending::Succeeded(value) => {
+                Ending::Succeeded(value) if shows("result") => {
                     given::Ending::Succeeded(outward(kind, &value, &mut self.handles, Age::Fresh))
                 }
-                Ending::Failed(failure) => given::Ending::Failed(fault::xapi(&failure, &mut self.handles)),
+                Ending::Succeeded(_) => given::Ending::Succeeded(Value::Nothing),
+                Ending::Failed(failure) if shows("error_info") => {
+                    given::Ending::Failed(fault::xapi(&failure, &mut self.handles))
+                }
+                Ending::Failed(_) => given::Ending::Failed(fault::hidden_xapi(
+                    terms.grant.read_advice("task", Some("error_info")),
+                )),
                 Ending::Cancelled => given::Ending::Cancelled,
                 Ending::Lost => given::Ending::Lost,
             },
-            name,
-            started_by,
+            name: if shows("name_label") { name } else { String::new() },
+            started_by: started_by.filter(|_| visible.is_some()),
         }
     }
 }

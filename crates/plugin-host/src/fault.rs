@@ -59,6 +59,11 @@ pub(crate) fn xapi(failure: &Failure, handles: &mut Handles) -> Error {
     error(Fault::Xapi, &failure.code, params, "")
 }
 
+/// XAPI's own error, of which the grant shows nothing.
+pub(crate) fn hidden_xapi(advice: impl Into<String>) -> Error {
+    error(Fault::Xapi, "", [], advice)
+}
+
 /// Whatever kept a call from giving a result.
 pub(crate) fn call(why: &CallError, handles: &mut Handles) -> Error {
     match why {

@@ -62,8 +62,12 @@ pub(super) fn missing(grant: &Grant, manifest: &Manifest) -> Option<String> {
     }
     let mut seen = Vec::new();
     for subscription in &manifest.subscriptions {
-        if let Interest::Objects(interest) = &subscription.interest
-            && let Some(class) = schema::class(&interest.class)
+        let class = match &subscription.interest {
+            Interest::Objects(interest) => interest.class.as_str(),
+            Interest::Tasks => "task",
+            Interest::Connection => continue,
+        };
+        if let Some(class) = schema::class(class)
             && grant.visible(class.name).is_none()
             && !seen.contains(&class.name)
         {

@@ -254,8 +254,9 @@ impl Grant {
 
     /// What a manifest asks for and this grant does not give, as lines ready to paste; none when all is given.
     ///
-    /// Requested methods need an `[[allow]]` that could match them; classes whose changes are subscribed need a
-    /// `[[read]]`, since otherwise the plugin would be told that something changed and not what.
+    /// Requested methods need an `[[allow]]` that could match them; classes whose changes are subscribed, and `task`
+    /// where ends of tasks are, need a `[[read]]`, since otherwise the plugin would be told that something happened and
+    /// not what.
     #[must_use]
     pub fn missing(&self, manifest: &Manifest) -> Option<String> {
         advice::missing(self, manifest)

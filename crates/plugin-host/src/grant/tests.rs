@@ -291,6 +291,34 @@ reason = "why not"
 }
 
 #[test]
+fn ends_of_tasks_ask_for_the_class_task_once() {
+    let manifest = Manifest::parse(
+        r#"
+name = "m"
+version = "1.0.0"
+contract = "0.1.0"
+description = "d"
+[[subscribe]]
+name = "ends"
+task = true
+[[subscribe]]
+name = "changes"
+class = "task"
+[[subscribe]]
+name = "connection"
+connection = true
+"#,
+    )
+    .unwrap();
+    let missing = |read| Grant::compile(&raw(vec![], read)).unwrap().missing(&manifest);
+    assert_eq!(
+        missing(vec![]).unwrap(),
+        "# to see what it is told of\n[[read]]\nclass = [\"task\"]\nfields = [\"*\"]\n"
+    );
+    assert_eq!(missing(vec![read(&["task"], &["name_label"])]), None);
+}
+
+#[test]
 fn the_target_is_the_first_reference_that_is_no_session() {
     for (name, expected) in [
         ("VM.start", Some((0, "VM"))),

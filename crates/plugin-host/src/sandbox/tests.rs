@@ -10,8 +10,8 @@ use xapi::{Failure, Struct, Value as Raw};
 
 use super::*;
 use crate::contract::xapiary::plugin::types::{Error, Fault, Value};
-use crate::contract::xapiary::plugin::{calls, objects, settings, store};
-use crate::event::{Event, Origin, Subject, Tick};
+use crate::contract::xapiary::plugin::{calls, events, objects, settings, store};
+use crate::event::{Ending, Event, Origin, Subject, TaskOutcome, Tick};
 use crate::grant::{Grant, RawAllow, RawGrant, RawRead};
 use crate::limits::Limits;
 use crate::pool::{BoxFuture, CallError, EffectOutcome, Intended, Intent, LogSink, TaskState};
@@ -119,16 +119,8 @@ fn raw_grant() -> RawGrant {
     }
 }
 
-/// A sandbox whose pool knows the VMs `a` and `b` (both named `twin`) and the host `h`.
-fn sandbox(outside: Outside) -> (Sandbox, Arc<Outside>) {
-    {
-        let mut world = outside.world.write().unwrap();
-        world.insert(record("VM", "OpaqueRef:a", "twin"));
-        world.insert(record("VM", "OpaqueRef:b", "twin"));
-        world.insert(record("host", "OpaqueRef:h", "h"));
-    }
-    let outside = Arc::new(outside);
-    let event = Event {
+fn sandbox_event() -> Event {
+    Event {
         sequence: 1,
         pool: "lab".into(),
         at: "2026-11-24T06:00:00Z".into(),
@@ -137,9 +129,25 @@ fn sandbox(outside: Outside) -> (Sandbox, Arc<Outside>) {
         attempt: 1,
         subscription: "s".into(),
         subject: Subject::Tick(Tick { schedule: "s".into(), due: String::new() }),
-    };
+    }
+}
+
+/// A sandbox whose pool knows the VMs `a` and `b` (both named `twin`) and the host `h`.
+fn sandbox(outside: Outside) -> (Sandbox, Arc<Outside>) {
+    sandbox_with(&raw_grant(), outside)
+}
+
+fn sandbox_with(grant: &RawGrant, outside: Outside) -> (Sandbox, Arc<Outside>) {
+    {
+        let mut world = outside.world.write().unwrap();
+        world.insert(record("VM", "OpaqueRef:a", "twin"));
+        world.insert(record("VM", "OpaqueRef:b", "twin"));
+        world.insert(record("host", "OpaqueRef:h", "h"));
+    }
+    let outside = Arc::new(outside);
+    let event = sandbox_event();
     let terms = Terms {
-        grant: Grant::compile(&raw_grant()).unwrap(),
+        grant: Grant::compile(grant).unwrap(),
         settings: serde_json::Map::new(),
         secrets: BTreeMap::from([("token".to_owned(), "s3cret".into())]),
         limits: Limits::default(),
@@ -326,4 +334,59 @@ async fn keys_are_those_stored_and_written_without_those_deleted() {
     for key in [String::new(), "x".repeat(513)] {
         assert!(store::Host::set(&mut sandbox, key, Vec::new()).await.unwrap().is_err());
     }
+}
+
+#[tokio::test]
+async fn of_a_task_that_ended_only_what_the_grant_shows_is_told() {
+    let told = |fields: &[&str], ending: Ending| {
+        let class = vec!["task".to_owned()];
+        let fields: Vec<String> = fields.iter().map(|&field| field.to_owned()).collect();
+        let read = if fields.is_empty() { vec![] } else { vec![RawRead { class, fields }] };
+        let grant = RawGrant { file: "plugins/test.toml".into(), allow: vec![], read };
+        let (mut sandbox, _) = sandbox_with(&grant, Outside::default());
+        let mut event = sandbox_event();
+        event.subject = Subject::Task(TaskOutcome {
+            reference: "OpaqueRef:t".into(),
+            name: "Async.VM.clone".into(),
+            ending,
+            started_by: Some("other/7".into()),
+        });
+        match sandbox.event(event).unwrap().subject {
+            events::Subject::Task(task) => task,
+            other => panic!("{other:?}"),
+        }
+    };
+    let succeeded = || Ending::Succeeded("OpaqueRef:new".into());
+    let failed = || Ending::Failed(Failure::new("VM_BAD_POWER_STATE", ["OpaqueRef:vm", "Running"]));
+
+    let task = told(&[], succeeded());
+    assert_eq!((task.reference.as_str(), task.name.as_str(), task.started_by), ("ref:1.1.1", "", None));
+    assert!(matches!(task.ending, events::Ending::Succeeded(Value::Nothing)), "{:?}", task.ending);
+    let task = told(&["name_label", "error_info"], succeeded());
+    assert_eq!((task.name.as_str(), task.started_by.as_deref()), ("Async.VM.clone", Some("other/7")));
+    assert!(matches!(task.ending, events::Ending::Succeeded(Value::Nothing)), "{:?}", task.ending);
+    let task = told(&["result"], succeeded());
+    assert_eq!(task.name, "");
+    match task.ending {
+        events::Ending::Succeeded(Value::Reference(made)) => assert_eq!(made, "ref:1.1.2"),
+        other => panic!("{other:?}"),
+    }
+
+    for (fields, code, params, advised) in [
+        (&[][..], "", &[][..], true),
+        (&["name_label", "result"], "", &[], true),
+        (&["error_info"], "VM_BAD_POWER_STATE", &["ref:1.1.2", "Running"], false),
+        (&["*"], "VM_BAD_POWER_STATE", &["ref:1.1.2", "Running"], false),
+    ] {
+        match told(fields, failed()).ending {
+            events::Ending::Failed(error) => {
+                assert_eq!((error.fault, error.code.as_str()), (Fault::Xapi, code), "{fields:?}");
+                assert_eq!(error.params, params, "{fields:?}");
+                assert_eq!(error.advice.contains("fields = [\"error_info\"]"), advised, "{}", error.advice);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(matches!(told(&[], Ending::Cancelled).ending, events::Ending::Cancelled));
+    assert!(matches!(told(&[], Ending::Lost).ending, events::Ending::Lost));
 }
