@@ -5,6 +5,7 @@ mod config;
 mod event;
 mod feed;
 mod latency;
+mod pulse;
 mod router;
 mod service;
 mod story;

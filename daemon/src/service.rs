@@ -17,11 +17,17 @@ use xapi::{Client, Settings};
 use crate::config::{self, Config};
 use crate::feed::{self, Feed, LivePool, Tail};
 use crate::latency::{Latency, Percentiles};
-use crate::router::{Installed, Worker};
+use crate::pulse::Pulses;
+use crate::router::{Installed, Shared, Worker};
 use crate::story::Story;
 
 /// For a call to a pool as a whole; plugins may set a shorter one for theirs.
 const CALL_TIMEOUT: Duration = Duration::from_secs(330);
+/// A feed turns at least once for each poll, and a poll that is not answered ends after 75 s; looking for a coordinator
+/// among several members that do not answer takes longer.
+const FEED_SILENCE: Duration = Duration::from_secs(600);
+/// A worker turns every few seconds, or waits for the journal.
+const WORKER_SILENCE: Duration = Duration::from_secs(120);
 /// How long feeds may take to end after workers have.
 const FEEDS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long ending the sessions may take at a stop, side by side.
@@ -37,6 +43,7 @@ pub(crate) struct Service {
     /// Workers end first: what they wait for is told by the feeds.
     stop_workers: watch::Sender<bool>,
     stop_feeds: watch::Sender<bool>,
+    pulses: Pulses,
     feeds: JoinSet<Result<()>>,
     workers: JoinSet<Result<()>>,
 }
@@ -70,6 +77,7 @@ impl Service {
             started: Instant::now(),
             stop_workers: watch::Sender::new(false),
             stop_feeds: watch::Sender::new(false),
+            pulses: Pulses::default(),
             feeds: JoinSet::new(),
             workers: JoinSet::new(),
         };
@@ -82,10 +90,17 @@ impl Service {
                 known,
                 service.journal.clone(),
                 Arc::clone(&tail),
+                service.pulses.part(format!("the feed of pool {}", pool.name), FEED_SILENCE),
                 service.stop_feeds.subscribe(),
             ));
             service.pools.push(live);
         }
+        let shared = Shared {
+            journal: service.journal.clone(),
+            tail,
+            story: service.story.clone(),
+            latency: Arc::clone(&service.latency),
+        };
         for grant_file in config.grants.iter().filter(|grant_file| grant_file.enabled) {
             let installed = match Installed::load(&host, grant_file) {
                 Ok(installed) => Arc::new(installed),
@@ -105,10 +120,8 @@ impl Service {
             let worker = Worker::new(
                 Arc::clone(&installed),
                 pools,
-                service.journal.clone(),
-                Arc::clone(&tail),
-                service.story.clone(),
-                Arc::clone(&service.latency),
+                shared.clone(),
+                service.pulses.part(format!("the deliveries to {}", installed.name), WORKER_SILENCE),
                 service.stop_workers.subscribe(),
             )
             .await?;
@@ -150,6 +163,11 @@ impl Service {
     /// What it does, as it happens.
     pub(crate) fn story(&self) -> &Story {
         &self.story
+    }
+
+    /// The signs of life of its parts.
+    pub(crate) fn pulses(&self) -> &Pulses {
+        &self.pulses
     }
 
     /// The journal.

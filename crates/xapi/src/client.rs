@@ -229,20 +229,28 @@ impl Client {
     }
 
     /// Gives a session up whose member does not answer any more; the next [`Client::lease`] looks for the coordinator
-    /// among all known members. Does nothing when there is a newer session already.
+    /// among all known members. Does nothing when there is a newer session already. Must be called on a tokio runtime:
+    /// the session is ended there in the background, for as far as its member can still be reached.
     pub async fn abandon(&self, lease: u64) {
-        let mut session = self.inner.session.lock().await;
-        if session.lease.as_ref().is_some_and(|open| open.number == lease) {
-            session.lease = None;
+        let given_up = {
+            let mut session = self.inner.session.lock().await;
+            session.lease.take_if(|open| open.number == lease)
+        };
+        if let Some(given_up) = given_up {
+            let (client, transports) = (self.clone(), self.transports());
+            tokio::spawn(async move { client.end(&transports, &given_up).await });
         }
     }
 
     /// Ends the session, if there is one. Failures do not matter: xapi collects what is left behind.
     pub async fn logout(&self) {
         let Some(lease) = self.inner.session.lock().await.lease.take() else { return };
-        let transports = self.transports();
+        self.end(&self.transports(), &lease).await;
+    }
+
+    async fn end(&self, transports: &Transports, lease: &Lease) {
         let ended = self
-            .exchange(&transports.calls, "session.logout", &with_session(&lease, &[]), LOGOUT_TIMEOUT)
+            .exchange(&transports.calls, "session.logout", &with_session(lease, &[]), LOGOUT_TIMEOUT)
             .await;
         match ended {
             Ok(_) => tracing::debug!(endpoint = %transports.calls.endpoint(), "logged out"),

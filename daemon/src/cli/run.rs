@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Answer, ConfigFile};
 use crate::config;
 use crate::feed::PoolState;
+use crate::pulse::Pulses;
 use crate::service::{Service, Summary};
 use crate::{systemd, telemetry};
 
@@ -48,7 +49,8 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
     let mut status_due = tokio::time::interval(STATUS_EVERY);
     let mut told = String::new();
     let journal = service.journal().clone();
-    let watchdog = systemd::feed_watchdog(|| writer_answers(journal.clone()));
+    let pulses = service.pulses().clone();
+    let watchdog = systemd::feed_watchdog(|| makes_progress(journal.clone(), pulses.clone()));
     tokio::pin!(watchdog);
     let failure = loop {
         tokio::select! {
@@ -81,13 +83,12 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
     }
 }
 
-/// The journal's writer is what everything else waits for: while it answers, we make progress.
-async fn writer_answers(journal: Journal) -> Result<(), String> {
-    if journal.healthy(WRITER_TIMEOUT).await {
-        Ok(())
-    } else {
-        Err("the journal's writer does not answer".to_owned())
+/// The journal's writer answers, and every feed and every plugin's worker has turned not long ago.
+async fn makes_progress(journal: Journal, pulses: Pulses) -> Result<(), String> {
+    if !journal.healthy(WRITER_TIMEOUT).await {
+        return Err("the journal's writer does not answer".to_owned());
     }
+    pulses.check()
 }
 
 fn status(service: &Service) -> String {

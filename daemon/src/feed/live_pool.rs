@@ -14,6 +14,9 @@ use xapi::{Client, Error, Value};
 /// A task that our view says nothing new of is asked about directly, so seldom.
 const TASK_REREAD: Duration = Duration::from_secs(10);
 
+/// How long a task may go on after the delivery that started it, for us to destroy it.
+const TASK_RELEASE: Duration = Duration::from_secs(600);
+
 /// A pool that is being watched. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct LivePool {
@@ -88,6 +91,38 @@ impl LivePool {
         self.changed.send_modify(|count| *count += 1);
     }
 
+    /// Destroys tasks that nobody asks for any more: xapi keeps finished ones for an hour, and drops everybody's when
+    /// there are many. Not before our view shows their end, or it would be told as lost; one that goes on for longer
+    /// than that is left to xapi.
+    pub(crate) fn release_tasks(&self, tasks: Vec<SmolStr>) {
+        for task in tasks {
+            let pool = self.clone();
+            tokio::spawn(async move { pool.release_task(&task).await });
+        }
+    }
+
+    async fn release_task(&self, task: &str) {
+        let mut changed = self.changed.subscribe();
+        let shown = async {
+            loop {
+                changed.borrow_and_update();
+                if self.read().get("task", task).is_some_and(|record| ending(record).is_some()) {
+                    return;
+                }
+                // A closed channel cannot be: we hold the sender.
+                _ = changed.changed().await;
+            }
+        };
+        if tokio::time::timeout(TASK_RELEASE, shown).await.is_err() {
+            return;
+        }
+        if let Err(error) = self.client.call("task.destroy", &[task.into()]).await
+            && !error.is("HANDLE_INVALID")
+        {
+            tracing::debug!(pool = %self.name, error = error.chain(), "destroying an ended task");
+        }
+    }
+
     /// The task's end, if our view or, when `ask` is set, the pool itself knows it.
     async fn task_state(&self, task: &str, ask: bool) -> Result<TaskState, CallError> {
         let known = self.read().get("task", task).cloned();
@@ -115,11 +150,17 @@ fn state_of(task: &Record) -> TaskState {
     }
 }
 
+/// What a plugin is told: xapi's own words, or no more than that the pool could not be reached. Where and as whom we
+/// log in is for the log.
 fn call_error(error: &Error) -> CallError {
-    match error.failure() {
-        Some(failure) if error.nothing_done() => CallError::Xapi(failure.clone()),
-        _ if error.nothing_done() => CallError::Transport(error.chain()),
-        _ => CallError::InDoubt(error.chain()),
+    if let Error::Xapi { failure, .. } = error {
+        return CallError::Xapi(failure.clone());
+    }
+    tracing::warn!(error = error.chain(), "a call did not get an answer");
+    if error.nothing_done() {
+        CallError::Transport("no answer from the pool, nothing was sent".to_owned())
+    } else {
+        CallError::InDoubt("the answer of the pool did not come or could not be read".to_owned())
     }
 }
 
@@ -153,8 +194,7 @@ impl Pool for LivePool {
         })
     }
 
-    /// Events wake the wait, the status itself decides; what is silent for long is asked about. A task that has
-    /// ended is destroyed, since xapi keeps finished ones for an hour and drops everybody's when there are many.
+    /// Events wake the wait, the status itself decides; what is silent for long is asked about.
     fn wait_task<'a>(
         &'a self,
         task: &'a str,
@@ -172,15 +212,7 @@ impl Pool for LivePool {
                     reread = now + TASK_REREAD;
                 }
                 let state = self.task_state(task, ask).await?;
-                if !matches!(state, TaskState::Pending(_)) {
-                    if let Err(error) = self.client.call("task.destroy", &[task.into()]).await
-                        && !error.is("HANDLE_INVALID")
-                    {
-                        tracing::debug!(pool = %self.name, error = error.chain(), "destroying an ended task");
-                    }
-                    return Ok(state);
-                }
-                if now >= deadline {
+                if !matches!(state, TaskState::Pending(_)) || now >= deadline {
                     return Ok(state);
                 }
                 // A closed channel cannot be: we hold the sender.

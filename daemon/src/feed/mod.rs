@@ -27,6 +27,7 @@ pub(crate) use live_pool::{LivePool, PoolState};
 pub(crate) use tail::{Recent, Tail};
 
 use crate::event::{self, Connection, PoolEvent, StoredError, Told};
+use crate::pulse::Pulse;
 
 /// How long xapi may hold back an answer when nothing happens: below the idle limits of firewalls.
 const POLL: Duration = Duration::from_secs(30);
@@ -48,6 +49,9 @@ pub(crate) struct Feed {
     /// The member that answered before that.
     last_endpoint: Option<String>,
     failures: u32,
+    /// Sessions in a row that ended before they brought anything.
+    barren: u32,
+    pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
 
@@ -127,6 +131,7 @@ impl Feed {
         known: bool,
         journal: Journal,
         tail: Arc<Tail>,
+        pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Self {
         let stream = Stream::new(Stream::all_classes(), known);
@@ -139,6 +144,8 @@ impl Feed {
             endpoint: None,
             last_endpoint: None,
             failures: 0,
+            barren: 0,
+            pulse,
             stop,
         }
     }
@@ -147,6 +154,7 @@ impl Feed {
     pub(crate) async fn run(mut self) -> Result<(), FeedError> {
         let mut stop = self.stop.clone();
         loop {
+            self.pulse.beat();
             // Only waiting is cut short by a stop; what has come in is always written.
             let asked = tokio::select! {
                 biased;
@@ -158,6 +166,7 @@ impl Feed {
                     self.opened(&lease).await?;
                     if let Some((input, received)) = answer {
                         self.failures = 0;
+                        self.barren = 0;
                         self.take(input, received).await?;
                     }
                 }
@@ -206,10 +215,10 @@ impl Feed {
             self.lease = Some(lease.number());
             self.stream = self.stream.after_new_session();
         }
-        if self.endpoint.is_some() {
+        let endpoint = self.pool.client().endpoint().to_string();
+        if self.endpoint.as_ref() == Some(&endpoint) {
             return Ok(());
         }
-        let endpoint = self.pool.client().endpoint().to_string();
         tracing::info!(pool = %self.pool.name(), %endpoint, "connected");
         let mut told = vec![Told::Connection(Connection::Connected { endpoint: endpoint.clone() })];
         if self.last_endpoint.as_ref().is_some_and(|last| *last != endpoint) {
@@ -249,7 +258,9 @@ impl Feed {
         if let AskError::Call(error) = error {
             if error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE") {
                 tracing::info!(pool = %self.pool.name(), "the session has ended, logging in again");
-                return Ok(Duration::ZERO);
+                // Once it is normal: a restart, a failover. A pool that ends every session at once is not hammered.
+                self.barren += 1;
+                return Ok(if self.barren <= 1 { Duration::ZERO } else { poll_pause(self.barren) });
             }
             if error.is("EVENT_FROM_TOKEN_PARSE_FAILURE") {
                 self.stream = self.stream.after_new_session();
@@ -267,15 +278,7 @@ impl Feed {
             AskError::Batch(error) => error.to_string(),
         };
         let due = self.pool.client().login_due().await;
-        let pause = if due.is_zero() {
-            let (first, longest) = POLL_RETRY;
-            first
-                .saturating_mul(1 << self.failures.min(10))
-                .min(longest)
-                .mul_f64(0.75 + rand::random::<f64>() / 2.0)
-        } else {
-            due
-        };
+        let pause = if due.is_zero() { poll_pause(self.failures) } else { due };
         if !matches!(error, AskError::Call(Error::Waiting { .. })) {
             tracing::warn!(pool = %self.pool.name(), error = why, again_in_s = pause.as_secs(), "no answer from the pool");
             self.pool.set_state(PoolState::Lost(why.clone()));
@@ -319,6 +322,7 @@ impl Feed {
                         );
                         self.pool.set_state(PoolState::Paused(why));
                     }
+                    self.pulse.beat();
                     if *self.stop.borrow() {
                         // Not taken in: the kept picture still differs, so the next start tells it.
                         return Ok(());
@@ -345,6 +349,12 @@ impl Feed {
         }));
         Ok(())
     }
+}
+
+/// The pause after so many failures in a row, spread by a quarter to either side.
+fn poll_pause(failures: u32) -> Duration {
+    let (first, longest) = POLL_RETRY;
+    first.saturating_mul(1 << failures.min(10)).min(longest).mul_f64(0.75 + rand::random::<f64>() / 2.0)
 }
 
 fn new_event(told: &Told, at: Timestamp) -> NewEvent {

@@ -8,18 +8,26 @@ use xapi::{Struct, Value};
 /// What stands in the place of a secret.
 const REDACTED: &str = "(redacted)";
 
-/// Keys of maps whose value is a secret when one of these words is in them, whatever the case: storage and
+/// Keys of maps, and fields, whose value is a secret when one of these words is in them, whatever the case: storage and
 /// directory passwords travel in `device_config` and `other_config`.
 const SECRET_WORDS: [&str; 8] =
     ["password", "passwd", "secret", "token", "credential", "chap", "private_key", "private-key"];
 
-/// Takes the secrets out of every record of a batch.
+/// Takes the secrets out of every record of a batch: values of maps, and fields that are named like one
+/// (`cluster_token`).
 pub(super) fn redact(batch: &mut Batch) {
     for event in &mut batch.events {
         let Some(fields) = &mut event.snapshot else { continue };
-        for (_, value) in fields.iter_mut() {
-            if let Value::Struct(map) = value {
-                redact_map(map);
+        for (name, value) in fields.iter_mut() {
+            match value {
+                Value::Struct(map) => redact_map(map),
+                // A reference to a secret is none.
+                Value::String(text)
+                    if is_secret(name) && !text.is_empty() && !text.starts_with("OpaqueRef:") =>
+                {
+                    *text = SmolStr::new_static(REDACTED);
+                }
+                _ => {}
             }
         }
     }

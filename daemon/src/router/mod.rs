@@ -6,8 +6,9 @@ mod installed;
 mod queue;
 mod replay;
 mod retry;
+mod scribe;
 mod translate;
 mod worker;
 
 pub(crate) use installed::Installed;
-pub(crate) use worker::Worker;
+pub(crate) use worker::{Shared, Worker};

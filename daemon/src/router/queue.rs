@@ -62,6 +62,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.open.len()
     }
 
+    /// How many events of a lane are not settled.
+    pub(crate) fn waiting(&self, lane: &K) -> usize {
+        self.lanes.get(lane).map_or(0, VecDeque::len)
+    }
+
     /// Offers the next event. `lane` is none when no subscription wants it; `attempts` are those that an earlier
     /// run of the daemon made, `not_before` (microseconds) is when the next of them is due.
     pub(crate) fn offer(&mut self, sequence: u64, lane: Option<K>, attempts: u32, not_before: Option<i64>) {

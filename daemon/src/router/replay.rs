@@ -9,10 +9,26 @@ use plugin_host::pool::{EffectOutcome, Intended};
 use xapi::codec::{Limits, json};
 use xapi::{Failure, Value};
 
+/// What is kept of the arguments of a call whose arguments or result are secret.
+const SECRET: &str = "\"(secret)\"";
+
+/// Whether what a method takes or gives must not be kept: passwords, secrets, sessions.
+fn is_secret(method: &str) -> bool {
+    let (class, name) = method.split_once('.').unwrap_or((method, ""));
+    matches!(class, "secret" | "session")
+        || ["password", "secret", "token"].iter().any(|word| name.contains(word))
+}
+
+/// The stored form of a call's arguments.
+pub(super) fn arguments(method: &str, arguments: &[Value]) -> String {
+    if is_secret(method) { SECRET.to_owned() } else { json::encode_value(&Value::Array(arguments.to_vec())) }
+}
+
 /// The stored form of an outcome: a word and what belongs to it.
-pub(super) fn to_json(outcome: &EffectOutcome) -> String {
+pub(super) fn to_json(method: &str, outcome: &EffectOutcome) -> String {
     let (word, detail) = words(outcome);
-    json::encode_value(&Value::Array(vec![word.into(), detail]))
+    let parts = if is_secret(method) { vec![word.into()] } else { vec![word.into(), detail] };
+    json::encode_value(&Value::Array(parts))
 }
 
 /// An outcome as a word and what belongs to it.
@@ -29,15 +45,16 @@ pub(super) fn words(outcome: &EffectOutcome) -> (&'static str, Value) {
     }
 }
 
-/// What earlier attempts did at this place, if that answers the call; none when it is to be made.
+/// What attempts up to `cut_short` did at this place, if that answers the call; none when it is to be made. Later
+/// attempts that the plugin ended itself are not asked: it wanted to begin anew.
 pub(super) fn earlier(
     effects: &[Effect],
-    attempt: u32,
+    cut_short: u32,
     index: u32,
     method: &str,
     arguments: &str,
 ) -> Option<Intended> {
-    let before = effects.iter().filter(|effect| effect.attempt < attempt && effect.index == index);
+    let before = effects.iter().filter(|effect| effect.attempt <= cut_short && effect.index == index);
     let effect = before.max_by_key(|effect| effect.attempt)?;
     // Another call at this place: the plugin decided otherwise this time, so what follows is new.
     if effect.method != method || effect.arguments != arguments {
@@ -82,12 +99,13 @@ mod tests {
             method: "VM.start".into(),
             arguments: arguments.into(),
             intended_at_micros: 0,
-            conclusion: outcome.map(|outcome| Conclusion { outcome: to_json(&outcome), at_micros: 0 }),
+            conclusion: outcome
+                .map(|outcome| Conclusion { outcome: to_json("VM.start", &outcome), at_micros: 0 }),
         }
     }
 
     fn asked(effects: &[Effect]) -> Option<Intended> {
-        earlier(effects, 3, 0, "VM.start", "[\"a\"]")
+        earlier(effects, 2, 0, "VM.start", "[\"a\"]")
     }
 
     #[test]
@@ -109,6 +127,19 @@ mod tests {
     }
 
     #[test]
+    fn secrets_are_not_kept_and_leave_a_repeated_call_in_doubt() {
+        let told = EffectOutcome::Succeeded("hunter2".into());
+        for method in ["secret.get_value", "session.create_from_db_file", "host.change_password"] {
+            assert_eq!(to_json(method, &told), "[\"succeeded\"]");
+            assert!(!arguments(method, &["hunter2".into()]).contains("hunter2"));
+        }
+        let conclusion = Some(Conclusion { outcome: to_json("secret.get_value", &told), at_micros: 0 });
+        let stored = Effect { method: "secret.get_value".into(), conclusion, ..effect(1, 0, SECRET, None) };
+        let again = earlier(&[stored], 1, 0, "secret.get_value", SECRET);
+        assert!(matches!(again, Some(Intended::InDoubt(_))));
+    }
+
+    #[test]
     fn what_changed_nothing_or_was_another_call_is_made() {
         let refused = EffectOutcome::Failed(Failure::new("OTHER_OPERATION_IN_PROGRESS", ["VM"]));
         assert_eq!(asked(&[effect(2, 0, "[\"a\"]", Some(refused))]), None);
@@ -116,6 +147,6 @@ mod tests {
         let done = EffectOutcome::Succeeded("x".into());
         assert_eq!(asked(&[effect(2, 0, "[\"b\"]", Some(done.clone()))]), None, "other arguments");
         assert_eq!(asked(&[effect(2, 1, "[\"a\"]", Some(done.clone()))]), None, "another place");
-        assert_eq!(asked(&[effect(3, 0, "[\"a\"]", Some(done))]), None, "this very attempt");
+        assert_eq!(asked(&[effect(3, 0, "[\"a\"]", Some(done))]), None, "after the one that was cut short");
     }
 }

@@ -37,7 +37,8 @@ pub(super) fn subject(told: &Told) -> Subject {
         Told::Stream(events::Event::Resync(_)) => Subject::Connection(Connection::Resynced),
         Told::Connection(connection) => Subject::Connection(match connection {
             event::Connection::Connected { .. } => Connection::Connected,
-            event::Connection::Lost { why } => Connection::Lost(why.clone()),
+            // Where and as whom we log in is not the plugin's affair.
+            event::Connection::Lost { .. } => Connection::Lost("no answer from the pool".to_owned()),
             event::Connection::Moved { endpoint } => Connection::Moved(endpoint.clone()),
         }),
     }

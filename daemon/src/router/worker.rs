@@ -4,30 +4,38 @@
 //!   tail or journal ─▶ offer ─▶ queue ─▶ started (durable before any effect) ─▶ delivery ─▶ outcome (durable) ─▶ settle
 //! ```
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use journal::{Journal, OpenDelivery, OpenState, StoredEvent};
+use journal::{Journal, OpenDelivery, OpenState, Outcome, StoredEvent};
 use smol_str::SmolStr;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 
-use super::delivery::{After, Delivery};
+use super::delivery::{self, After, Delivery, finish};
 use super::installed::Installed;
 use super::queue::{Next, Queue};
-use super::translate;
+use super::{retry, translate};
 use crate::event::{PoolEvent, StoredError, Told};
 use crate::feed::{LivePool, Recent, Tail};
 use crate::latency::Latency;
+use crate::pulse::Pulse;
 use crate::story::{Moment, Story};
 
-/// Events that may be in memory for one plugin: waiting, running and resting.
-const OPEN_MAX: usize = 1024;
+/// Events of one plugin that may be in memory: waiting, running and resting.
+const HELD_MAX: usize = 1024;
+/// Events of one object that may be in memory; the others wait by their numbers and are read again when their turn
+/// comes, so that an object that rests for long does not keep the others out.
+const HELD_PER_LANE: usize = 16;
+/// Events that may wait in all, by number.
+const OPEN_MAX: usize = 100_000;
 /// Events read at once.
 const READ_MAX: usize = 256;
+/// How often a worker with nothing to do shows that it is alive.
+const PULSE_EVERY: Duration = Duration::from_secs(5);
 /// How long the cursor in the journal may lag behind what is settled.
 const CURSOR_LAG: Duration = Duration::from_secs(1);
 /// How far it may lag.
@@ -45,23 +53,32 @@ pub(crate) struct WorkerError {
     source: journal::Error,
 }
 
+/// What all workers share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) journal: Journal,
+    pub(crate) tail: Arc<Tail>,
+    pub(crate) story: Story,
+    pub(crate) latency: Arc<Latency>,
+}
+
 /// One plugin's worker.
 pub(crate) struct Worker {
     installed: Arc<Installed>,
     pools: HashMap<SmolStr, LivePool>,
-    journal: Journal,
-    tail: Arc<Tail>,
-    story: Story,
-    latency: Arc<Latency>,
+    shared: Shared,
     queue: Queue<Lane>,
     /// What an earlier run of the daemon left open.
     earlier: HashMap<u64, OpenDelivery>,
-    /// Deliveries whose last attempt was cut short by the end of the daemon.
-    cut_short: HashSet<u64>,
-    /// The events of the queue.
+    /// The last attempt that was cut short, of the open deliveries that have one.
+    cut_short: HashMap<u64, u32>,
+    /// The next events of the queue; others are read from the journal when they begin.
     held: HashMap<u64, Recent>,
-    running: JoinSet<(u64, Result<After, journal::Error>)>,
+    running: JoinSet<Result<After, journal::Error>>,
+    /// What runs in which task.
+    tasks: HashMap<task::Id, Next>,
     noted_cursor: u64,
+    pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
 
@@ -70,27 +87,25 @@ impl Worker {
     pub(crate) async fn new(
         installed: Arc<Installed>,
         pools: HashMap<SmolStr, LivePool>,
-        journal: Journal,
-        tail: Arc<Tail>,
-        story: Story,
-        latency: Arc<Latency>,
+        shared: Shared,
+        pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, WorkerError> {
+        let journal = &shared.journal;
         let progress = journal.progress(&installed.name, journal.last()).await;
         let progress = progress.map_err(|source| WorkerError { plugin: installed.name.clone(), source })?;
         Ok(Worker {
             queue: Queue::new(progress.cursor, installed.concurrency),
             noted_cursor: progress.cursor,
             earlier: progress.open.into_iter().map(|open| (open.sequence, open)).collect(),
-            cut_short: HashSet::new(),
+            cut_short: HashMap::new(),
             held: HashMap::new(),
             running: JoinSet::new(),
+            tasks: HashMap::new(),
+            pulse,
             installed,
             pools,
-            journal,
-            tail,
-            story,
-            latency,
+            shared,
             stop,
         })
     }
@@ -103,157 +118,250 @@ impl Worker {
     }
 
     async fn deliver_all(&mut self) -> Result<(), journal::Error> {
-        let mut last = self.tail.last();
+        let mut last = self.shared.tail.last();
         let mut stop = self.stop.clone();
         let mut lag_began = None;
         while !*stop.borrow() {
+            self.pulse.beat();
             last.borrow_and_update();
             let more = self.fill().await?;
             self.begin().await?;
-            if self.queue.cursor() >= self.noted_cursor + CURSOR_LAG_EVENTS {
+            let lag = self.queue.cursor() - self.noted_cursor;
+            // Counted from when it began to lag, however often something else happens meanwhile.
+            lag_began = (lag > 0).then(|| lag_began.unwrap_or_else(Instant::now));
+            let note_due = lag_began.map(|began| began + CURSOR_LAG);
+            if lag >= CURSOR_LAG_EVENTS || note_due.is_some_and(|due| due <= Instant::now()) {
                 self.note_cursor().await?;
+                // Whether or not it could be noted: the next time is a whole lag away.
+                lag_began = Some(Instant::now());
             }
-            if more && self.queue.open() < OPEN_MAX {
+            if more {
                 // Let others run; what has ended is taken in on the way.
-                tokio::task::yield_now().await;
-                while let Some(ended) = self.running.try_join_next() {
-                    self.ended(ended)?;
+                task::yield_now().await;
+                while let Some(ended) = self.running.try_join_next_with_id() {
+                    self.ended(ended).await?;
                 }
                 continue;
             }
-            let lagging = self.queue.cursor() > self.noted_cursor;
-            // Counted from when it began to lag, however often something else happens meanwhile.
-            lag_began = lagging.then(|| lag_began.unwrap_or_else(Instant::now));
             tokio::select! {
                 // Either it says stop, or whoever could say so is gone.
                 _ = stop.changed() => {}
                 _ = last.changed() => {}
-                Some(ended) = self.running.join_next() => self.ended(ended)?,
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended).await?,
                 () = until(self.queue.due()) => {}
-                () = lag_over(lag_began) => self.note_cursor().await?,
+                () = reached(note_due) => {}
+                () = tokio::time::sleep(PULSE_EVERY) => {}
             }
         }
-        while let Some(ended) = self.running.join_next().await {
-            self.ended(ended)?;
+        while let Some(ended) = self.running.join_next_with_id().await {
+            self.pulse.beat();
+            self.ended(ended).await?;
         }
         self.note_cursor().await
     }
 
-    /// Offers what comes next, and tells whether there may be more.
+    /// Offers what comes next, and tells whether there may be more that there is room for.
     async fn fill(&mut self) -> Result<bool, journal::Error> {
-        let room = OPEN_MAX.saturating_sub(self.queue.open()).min(READ_MAX);
-        if room == 0 {
-            return Ok(true);
+        let room = HELD_MAX.saturating_sub(self.held.len()).min(READ_MAX);
+        if room == 0 || self.queue.open() >= OPEN_MAX {
+            return Ok(false);
         }
-        let recent = self.tail.after(self.queue.offered(), room);
+        let recent = self.shared.tail.after(self.queue.offered(), room);
         if !recent.is_empty() {
             for recent in recent {
-                self.offer(recent);
+                self.offer(recent).await?;
             }
             return Ok(true);
         }
-        if *self.tail.last().borrow() <= self.queue.offered() {
+        if *self.shared.tail.last().borrow() <= self.queue.offered() {
             return Ok(false);
         }
-        let stored = self.journal.read(self.queue.offered(), room).await?;
+        let stored = self.shared.journal.read(self.queue.offered(), room).await?;
         let more = !stored.is_empty();
         for stored in stored {
             match read_back(&stored) {
-                Ok(event) => self.offer(Recent { event: Arc::new(event), received: None }),
+                Ok(event) => self.offer(Recent { event: Arc::new(event), received: None }).await?,
                 Err(error) => {
                     // It was written by us: the file was changed from outside. The others go on.
                     tracing::error!(sequence = stored.sequence, error = %error, "an event cannot be read back");
-                    self.queue.offer(stored.sequence, None, 0, None);
+                    self.pass_over(stored.sequence, "the event cannot be read back from the journal").await?;
                 }
             }
         }
         Ok(more)
     }
 
-    fn offer(&mut self, recent: Recent) {
+    async fn offer(&mut self, recent: Recent) -> Result<(), journal::Error> {
         let event = &recent.event;
         let sequence = event.sequence;
-        let earlier = self.earlier.remove(&sequence);
-        let (attempts, not_before) = match earlier.as_ref().map(|open| (open.attempt, &open.state)) {
-            None => (0, None),
-            Some((_, OpenState::Settled)) => return self.queue.offer(sequence, None, 0, None),
-            Some((attempt, OpenState::Started)) => {
-                self.cut_short.insert(sequence);
-                (attempt, None)
-            }
-            Some((attempt, OpenState::Retry { not_before_micros, .. })) => {
-                (attempt, Some(*not_before_micros))
-            }
-        };
         let wanted = self.pools.contains_key(&event.pool)
             && translate::wanted(self.installed.subscriptions(), &translate::subject(&event.told)).is_some();
         if !wanted {
-            return self.queue.offer(sequence, None, 0, None);
+            return self.pass_over(sequence, "the plugin does not subscribe to this event any more").await;
         }
         let lane = (event.pool.clone(), SmolStr::new(event.told.reference()));
+        let (attempts, not_before) = match self.earlier.remove(&sequence) {
+            None => (0, None),
+            Some(OpenDelivery { state: OpenState::Settled, .. }) => {
+                self.queue.offer(sequence, None, 0, None);
+                return Ok(());
+            }
+            Some(open) => {
+                let not_before = match open.state {
+                    OpenState::Retry { not_before_micros, .. } => Some(not_before_micros),
+                    OpenState::Started | OpenState::Settled => None,
+                };
+                let cut_short = if not_before.is_none() { open.attempt } else { open.cut_short };
+                if cut_short > 0 {
+                    self.cut_short.insert(sequence, cut_short);
+                }
+                (open.attempt, not_before)
+            }
+        };
+        if self.queue.waiting(&lane) < HELD_PER_LANE {
+            self.held.insert(sequence, recent);
+        }
         self.queue.offer(sequence, Some(lane), attempts, not_before);
-        self.held.insert(sequence, recent);
+        Ok(())
+    }
+
+    /// Passes over an event that this plugin does not get. A delivery of it that an earlier run left open ends as a
+    /// dead letter.
+    async fn pass_over(&mut self, sequence: u64, why: &str) -> Result<(), journal::Error> {
+        if let Some(open) = self.earlier.remove(&sequence)
+            && open.state != OpenState::Settled
+        {
+            tracing::warn!(plugin = self.installed.name, sequence, why, "an open delivery is given up");
+            let attempt = if open.state == OpenState::Started { open.attempt } else { open.attempt + 1 };
+            let outcome = Outcome::Dead { why: why.to_owned(), log: Vec::new() };
+            finish(
+                &self.shared.journal,
+                &self.installed.name,
+                Next { sequence, attempt },
+                outcome,
+                Vec::new(),
+            )
+            .await?;
+        }
+        self.queue.offer(sequence, None, 0, None);
+        Ok(())
     }
 
     /// Begins what may begin now.
     async fn begin(&mut self) -> Result<(), journal::Error> {
-        while let Some(Next { sequence, attempt }) = self.queue.next(Timestamp::now().as_microsecond()) {
-            // The queue holds only what is held here, of pools that are here.
-            let Some(recent) = self.held.get(&sequence) else { continue };
-            let event = Arc::clone(&recent.event);
-            let Some(pool) = self.pools.get(&event.pool) else { continue };
-            let subject = translate::subject(&event.told);
-            let Some(subscription) = translate::wanted(self.installed.subscriptions(), &subject) else {
-                continue;
+        while let Some(next) = self.queue.next(Timestamp::now().as_microsecond()) {
+            let recent = match self.held.get(&next.sequence) {
+                Some(recent) => recent.clone(),
+                None => match self.read_again(next.sequence).await? {
+                    Some(event) => Recent { event, received: None },
+                    None => {
+                        let why = "the event cannot be read back from the journal".to_owned();
+                        let dead = Outcome::Dead { why, log: Vec::new() };
+                        finish(&self.shared.journal, &self.installed.name, next, dead, Vec::new()).await?;
+                        self.settled(next.sequence);
+                        continue;
+                    }
+                },
             };
-            let host_event = translate::event(&event, attempt, &subscription.name, subject);
-            // Written in order and not waited for: any effect of this attempt is written, and waited for, after it.
-            self.journal.post_start(&self.installed.name, sequence, attempt).await?;
-            let waited = recent.received.filter(|_| attempt == 1).map(|received| received.elapsed());
-            if let Some(waited) = waited {
-                self.latency.record(waited);
-            }
-            self.story.tell(|| Moment::Delivery {
-                plugin: self.installed.name.clone(),
-                event: Arc::clone(&event),
-                attempt,
-                waited,
-            });
-            let delivery = Delivery {
-                installed: Arc::clone(&self.installed),
-                journal: self.journal.clone(),
-                story: self.story.clone(),
-                pool: pool.clone(),
-                event,
-                attempt,
-                resumes: self.cut_short.remove(&sequence),
-            };
-            self.running.spawn(async move { (sequence, delivery.run(host_event).await) });
+            self.deliver(next, recent).await?;
         }
         Ok(())
     }
 
-    fn ended(
-        &mut self,
-        ended: Result<(u64, Result<After, journal::Error>), tokio::task::JoinError>,
-    ) -> Result<(), journal::Error> {
-        // A delivery's task does not panic and is not aborted while its worker lives; were it so, the delivery stays
-        // open and comes again with the next start.
-        let (sequence, after) = match ended {
-            Ok(ended) => ended,
+    async fn read_again(&self, sequence: u64) -> Result<Option<Arc<PoolEvent>>, journal::Error> {
+        let Some(stored) = self.shared.journal.event(sequence).await? else { return Ok(None) };
+        match read_back(&stored) {
+            Ok(event) => Ok(Some(Arc::new(event))),
             Err(error) => {
-                tracing::error!(plugin = self.installed.name, error = %error, "a delivery was cut off");
-                return Ok(());
+                tracing::error!(sequence, error = %error, "an event cannot be read back");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn deliver(&mut self, next: Next, recent: Recent) -> Result<(), journal::Error> {
+        let Next { sequence, attempt } = next;
+        let Recent { event, received } = recent;
+        let subject = translate::subject(&event.told);
+        // What is in the queue was wanted when it was offered, and neither pools nor subscriptions change since.
+        let subscription = translate::wanted(self.installed.subscriptions(), &subject);
+        let (Some(pool), Some(subscription)) = (self.pools.get(&event.pool), subscription) else {
+            unreachable!("event {sequence} was offered although nothing wants it");
+        };
+        let host_event = translate::event(&event, attempt, &subscription.name, subject);
+        // Written in order and not waited for: any effect of this attempt is written, and waited for, after it.
+        self.shared.journal.post_start(&self.installed.name, sequence, attempt).await?;
+        let waited = received.filter(|_| attempt == 1).map(|received| received.elapsed());
+        if let Some(waited) = waited {
+            self.shared.latency.record(waited);
+        }
+        self.shared.story.tell(|| Moment::Delivery {
+            plugin: self.installed.name.clone(),
+            event: Arc::clone(&event),
+            attempt,
+            waited,
+        });
+        let delivery = Delivery {
+            installed: Arc::clone(&self.installed),
+            journal: self.shared.journal.clone(),
+            story: self.shared.story.clone(),
+            pool: pool.clone(),
+            event,
+            attempt,
+            cut_short: self.cut_short.get(&sequence).copied().unwrap_or_default(),
+        };
+        let task = self.running.spawn(delivery.run(host_event));
+        self.tasks.insert(task.id(), next);
+        Ok(())
+    }
+
+    async fn ended(
+        &mut self,
+        ended: Result<(task::Id, Result<After, journal::Error>), task::JoinError>,
+    ) -> Result<(), journal::Error> {
+        let (id, after) = match ended {
+            Ok((id, after)) => (id, after?),
+            Err(error) => {
+                let id = error.id();
+                let Some(next) = self.tasks.get(&id).copied() else { return Ok(()) };
+                (id, self.broke_off(next, &error).await?)
             }
         };
-        match after? {
-            After::Settled => {
-                self.held.remove(&sequence);
-                self.queue.settle(sequence);
+        let Some(Next { sequence, attempt }) = self.tasks.remove(&id) else { return Ok(()) };
+        match after {
+            After::Settled => self.settled(sequence),
+            After::Retry { at, cut_short } => {
+                if cut_short {
+                    self.cut_short.insert(sequence, attempt);
+                }
+                self.queue.retry(sequence, at);
             }
-            After::Retry(at) => self.queue.retry(sequence, at),
         }
         Ok(())
+    }
+
+    /// The daemon's own code failed in the middle of a delivery: a bug of ours, which must not park the object.
+    async fn broke_off(&self, next: Next, error: &task::JoinError) -> Result<After, journal::Error> {
+        let why = format!("the daemon's own code failed: {error}");
+        tracing::error!(plugin = self.installed.name, sequence = next.sequence, why, "a delivery broke off");
+        let (outcome, after) = match retry::pause(next.attempt, None, rand::random()) {
+            Some(pause) => {
+                let at = delivery::after(pause);
+                (
+                    Outcome::Retry { not_before_micros: at, why, cut_short: true },
+                    After::Retry { at, cut_short: true },
+                )
+            }
+            None => (Outcome::Dead { why, log: Vec::new() }, After::Settled),
+        };
+        finish(&self.shared.journal, &self.installed.name, next, outcome, Vec::new()).await?;
+        Ok(after)
+    }
+
+    fn settled(&mut self, sequence: u64) {
+        self.held.remove(&sequence);
+        self.cut_short.remove(&sequence);
+        self.queue.settle(sequence);
     }
 
     async fn note_cursor(&mut self) -> Result<(), journal::Error> {
@@ -261,7 +369,7 @@ impl Worker {
         if cursor <= self.noted_cursor {
             return Ok(());
         }
-        match self.journal.advance(&self.installed.name, cursor).await {
+        match self.shared.journal.advance(&self.installed.name, cursor).await {
             Ok(()) => self.noted_cursor = cursor,
             // What is settled is settled; only the reading after a restart takes longer.
             Err(error) if error.is_passing() => tracing::debug!(error = %error, "noting the cursor"),
@@ -271,9 +379,9 @@ impl Worker {
     }
 }
 
-async fn lag_over(began: Option<Instant>) {
-    match began {
-        Some(began) => tokio::time::sleep_until(began + CURSOR_LAG).await,
+async fn reached(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
         None => std::future::pending().await,
     }
 }

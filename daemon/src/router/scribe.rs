@@ -1,0 +1,225 @@
+//! Writes and reads the journal on behalf of one delivery, and passes on what the plugin says.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use journal::EffectId;
+use plugin_host::pool::{BoxFuture, EffectOutcome, Intended, Ledger, LogSink, StateReader};
+use plugin_host::report::{Level, LogLine, Source};
+use smol_str::SmolStr;
+use xapi::Value;
+
+use super::delivery::Delivery;
+use super::replay;
+use crate::feed::LivePool;
+use crate::story::Moment;
+
+/// Writes and reads the journal on behalf of one delivery, and passes on what the plugin says.
+pub(super) struct Scribe {
+    delivery: Delivery,
+    /// Calls on their way, by the number of their effect.
+    sent: Mutex<HashMap<u64, (String, Instant)>>,
+    /// Tasks that this delivery started or was given again.
+    started: Mutex<Vec<SmolStr>>,
+}
+
+impl Scribe {
+    pub(super) fn new(delivery: Delivery) -> Self {
+        Scribe { delivery, sent: Mutex::default(), started: Mutex::default() }
+    }
+
+    /// The tasks that this delivery started or was given again.
+    pub(super) fn started(&self) -> Vec<SmolStr> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_started(&self, outcome: &EffectOutcome) {
+        if let EffectOutcome::Started(task) = outcome {
+            self.started.lock().unwrap_or_else(PoisonError::into_inner).push(task.clone());
+        }
+    }
+
+    fn sent(&self) -> MutexGuard<'_, HashMap<u64, (String, Instant)>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What attempts up to the one that was cut short did at this place, if that answers the call.
+    async fn earlier(
+        &self,
+        intent: &plugin_host::pool::Intent,
+        arguments: &str,
+    ) -> Result<Option<Intended>, String> {
+        let delivery = &self.delivery;
+        let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
+        let effects = delivery.journal.effects(plugin, sequence).await;
+        let effects = effects.map_err(|error| format!("reading what an earlier attempt did: {error}"))?;
+        let known = replay::earlier(&effects, delivery.cut_short, intent.index, &intent.method, arguments);
+        if let Some(known) = &known {
+            let known = match known {
+                Intended::InDoubt(why) => why.as_str(),
+                Intended::Concluded(outcome) => {
+                    self.note_started(outcome);
+                    "its recorded outcome is given again"
+                }
+                Intended::New(_) => "it is made",
+            };
+            tracing::info!(
+                plugin,
+                sequence,
+                method = intent.method,
+                known,
+                "an earlier attempt made this call"
+            );
+        }
+        Ok(known)
+    }
+
+    fn called(&self, method: &str, outcome: &EffectOutcome, took: Duration) {
+        let delivery = &self.delivery;
+        let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
+        // What a call returned is the plugin's affair and may be a secret; only why it failed is told.
+        let words = match outcome {
+            EffectOutcome::Succeeded(_) | EffectOutcome::Started(_) => replay::words(outcome).0.to_owned(),
+            EffectOutcome::Failed(failure) => format!("failed: {failure}"),
+            EffectOutcome::NotSent(why) => format!("not sent: {why}"),
+            EffectOutcome::InDoubt(why) => format!("in doubt: {why}"),
+        };
+        tracing::info!(
+            plugin,
+            sequence,
+            method,
+            outcome = words,
+            took_ms = millis(took),
+            "the pool answered"
+        );
+        delivery.story.tell(|| Moment::Called { sequence, method: method.to_owned(), outcome: words, took });
+    }
+}
+
+impl Ledger for Scribe {
+    fn intend<'a>(&'a self, intent: plugin_host::pool::Intent) -> BoxFuture<'a, Result<Intended, String>> {
+        Box::pin(async move {
+            let delivery = &self.delivery;
+            let arguments = replay::arguments(&intent.method, &intent.arguments);
+            if delivery.cut_short > 0
+                && let Some(known) = self.earlier(&intent, &arguments).await?
+            {
+                return Ok(known);
+            }
+            let recorded = delivery
+                .journal
+                .intend(journal::Intent {
+                    plugin: delivery.installed.name.clone(),
+                    sequence: delivery.event.sequence,
+                    attempt: delivery.attempt,
+                    index: intent.index,
+                    method: intent.method.clone(),
+                    arguments,
+                    at_micros: Timestamp::now().as_microsecond(),
+                })
+                .await;
+            let id = recorded.map_err(|error| format!("recording the intended call: {error}"))?;
+            let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
+            let target = target(&delivery.pool, &intent.method, &intent.arguments);
+            // Not named `target`: in JSON lines that key is the part of the program that logs.
+            tracing::info!(plugin, sequence, method = intent.method, object = target, "calling the pool");
+            delivery.story.tell(|| Moment::Call {
+                plugin: plugin.clone(),
+                sequence,
+                method: intent.method.clone(),
+                target,
+            });
+            self.sent().insert(id.0, (intent.method, Instant::now()));
+            Ok(Intended::New(id.0))
+        })
+    }
+
+    fn conclude<'a>(&'a self, effect: u64, outcome: EffectOutcome) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move {
+            let delivery = &self.delivery;
+            let (method, sent) = self.sent().remove(&effect).ok_or("no call bears this number")?;
+            self.called(&method, &outcome, sent.elapsed());
+            self.note_started(&outcome);
+            let text = replay::to_json(&method, &outcome);
+            delivery
+                .journal
+                .conclude(EffectId(effect), text, Timestamp::now().as_microsecond())
+                .await
+                .map_err(|error| format!("recording the outcome of the call: {error}"))
+        })
+    }
+}
+
+/// As a number that a JSON line can hold as one.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The object that a call is about, by name where it has one.
+fn target(pool: &LivePool, method: &str, arguments: &[Value]) -> String {
+    let Some((class, _)) = method.split_once('.') else { return String::new() };
+    let Some(reference) = arguments.first().and_then(Value::as_str) else { return String::new() };
+    match pool.read().get(class, reference) {
+        Some(record) if !record.text("name_label").is_empty() => record.text("name_label").to_owned(),
+        Some(record) => record.uuid().unwrap_or_default().to_owned(),
+        None => String::new(),
+    }
+}
+
+impl StateReader for Scribe {
+    fn get<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<Option<Vec<u8>>, String>> {
+        Box::pin(async move {
+            let read = self.delivery.journal.state(&self.delivery.installed.name, key).await;
+            read.map_err(|error| format!("reading the plugin's state: {error}"))
+        })
+    }
+
+    fn keys<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<String>, String>> {
+        Box::pin(async move {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let read =
+                self.delivery.journal.state_keys(&self.delivery.installed.name, prefix, after, limit).await;
+            read.map_err(|error| format!("reading the plugin's state: {error}"))
+        })
+    }
+}
+
+impl LogSink for Scribe {
+    fn line(&self, line: &LogLine) {
+        let plugin = &self.delivery.installed.name;
+        let sequence = self.delivery.event.sequence;
+        let text = line.message.as_str();
+        // Lines to paste are a field of their own, so that they can be taken out as they are; but only ours: what a
+        // plugin logs must not look like our advice.
+        let host = line.source == Source::Host;
+        let (advice, others): (Vec<_>, Vec<_>) =
+            line.fields.iter().partition(|(name, _)| host && name == "advice");
+        let advice = advice.first().map(|(_, advice)| advice.as_str());
+        let others: Vec<String> = others.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+        let fields = (!others.is_empty()).then(|| others.join(" "));
+        macro_rules! say {
+            ($level:ident) => {
+                if host {
+                    tracing::$level!(target: "xapiary::host", plugin, sequence, fields, advice, "{text}")
+                } else {
+                    tracing::$level!(target: "plugin", plugin, sequence, fields, "{text}")
+                }
+            };
+        }
+        match line.level {
+            Level::Error => say!(error),
+            Level::Warn => say!(warn),
+            Level::Info => say!(info),
+            Level::Debug => say!(debug),
+            Level::Trace => say!(trace),
+        }
+        self.delivery.story.tell(|| Moment::Log { plugin: plugin.clone(), sequence, line: line.clone() });
+    }
+}
