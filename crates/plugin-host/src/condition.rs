@@ -1,6 +1,7 @@
 //! Conditions in CEL over records: compiled once, checked against the schema, evaluated without I/O.
 //!
-//! A condition sees `self`, the record, as a map by field name; references are texts, dates are RFC 3339. Only the
+//! A condition sees `self`, the record, as a map by field name; references are texts as
+//! the caller words them, wherever they stand, dates are RFC 3339. Only the
 //! fields that it names are converted. Whatever goes wrong while evaluating means that it does not hold.
 
 use std::collections::{BTreeSet, HashMap};
@@ -14,6 +15,7 @@ use xapi::model::{Class, Record, Type, schema};
 
 use crate::nearest::hint;
 use crate::time::to_rfc3339;
+use crate::veil::replaced;
 
 /// Longest condition, in bytes: room for any that a person can read.
 const SOURCE_MAX: usize = 4096;
@@ -340,8 +342,7 @@ pub(crate) fn to_cel(kind: Option<&Type>, value: &Value, reference: &dyn Fn(&str
     match (kind, value) {
         (Some(Type::Option(inner)), value) => to_cel(Some(inner), value, reference),
         (Some(Type::Ref(_)), Value::String(text)) => reference(text).into(),
-        (None, Value::String(text)) if text.starts_with("OpaqueRef:") => reference(text).into(),
-        (_, Value::String(text)) => text.as_str().into(),
+        (_, Value::String(text)) => replaced(text, reference).as_ref().into(),
         (_, Value::DateTime(text)) => to_rfc3339(text).into(),
         (_, Value::Int(number)) => Cel::Int(*number),
         (_, Value::Float(number)) => Cel::Float(*number),
@@ -360,7 +361,10 @@ pub(crate) fn to_cel(kind: Option<&Type>, value: &Value, reference: &dyn Fn(&str
             let map = members
                 .iter()
                 .map(|(name, value)| {
-                    let key = if let Some(Type::Ref(_)) = keys { reference(name) } else { name.to_string() };
+                    let key = match keys {
+                        Some(Type::Ref(_)) => reference(name),
+                        _ => replaced(name, reference).into_owned(),
+                    };
                     let inner = values
                         .or_else(|| record.and_then(|class| class.field(name)).map(|field| &field.kind));
                     (Key::String(Arc::new(key)), to_cel(inner, value, reference))

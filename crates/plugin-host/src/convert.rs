@@ -10,6 +10,7 @@ use crate::contract::xapiary::plugin::types::Value as Given;
 use crate::grant::is_null;
 use crate::handles::{HandleFault, Handles};
 use crate::time::{from_rfc3339, to_rfc3339};
+use crate::veil::{self, lifted, replaced};
 
 /// How new a reference is that is on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,12 +44,12 @@ pub(crate) fn outward(kind: Option<&Type>, value: &Value, handles: &mut Handles,
             Some(handle) => Given::Reference(handle),
             None => Given::Nothing,
         },
-        (None, Value::String(text)) if text.starts_with("OpaqueRef:") => match handle("", text, handles, age)
+        (None, Value::String(text)) if text.starts_with(veil::PREFIX) => match handle("", text, handles, age)
         {
             Some(handle) => Given::Reference(handle),
             None => Given::Nothing,
         },
-        (_, Value::String(text)) => Given::Text(text.to_string()),
+        (_, Value::String(text)) => Given::Text(veiled(text, handles, age)),
         (_, Value::DateTime(text)) => Given::Moment(to_rfc3339(text)),
         (_, Value::Int(number)) => Given::Whole(*number),
         (_, Value::Float(number)) => Given::Real(*number),
@@ -60,11 +61,11 @@ pub(crate) fn outward(kind: Option<&Type>, value: &Value, handles: &mut Handles,
                 .filter_map(|reference| handle(class, reference, handles, age))
                 .collect(),
         ),
-        (kind, Value::Array(elements)) => match texts(kind, elements) {
+        (kind, Value::Array(elements)) => match texts(kind, elements, handles, age) {
             Some(texts) => Given::Texts(texts),
             None => Given::Json(json(kind, value, handles, age).to_string()),
         },
-        (kind, Value::Struct(members)) => match pairs(kind, members) {
+        (kind, Value::Struct(members)) => match pairs(kind, members, handles, age) {
             Some(pairs) => Given::Pairs(pairs),
             None => Given::Json(json(kind, value, handles, age).to_string()),
         },
@@ -79,10 +80,10 @@ pub(crate) fn json(kind: Option<&Type>, value: &Value, handles: &mut Handles, ag
         (Some(Type::Ref(class)), Value::String(text)) => {
             handle(class, text, handles, age).map_or(Json::Null, Json::String)
         }
-        (None, Value::String(text)) if text.starts_with("OpaqueRef:") => {
+        (None, Value::String(text)) if text.starts_with(veil::PREFIX) => {
             handle("", text, handles, age).map_or(Json::Null, Json::String)
         }
-        (_, Value::String(text)) => Json::String(text.to_string()),
+        (_, Value::String(text)) => Json::String(veiled(text, handles, age)),
         (_, Value::DateTime(text)) => Json::String(to_rfc3339(text)),
         (_, Value::Int(number)) => Json::from(*number),
         (_, Value::Float(number)) => serde_json::Number::from_f64(*number)
@@ -100,10 +101,11 @@ pub(crate) fn json(kind: Option<&Type>, value: &Value, handles: &mut Handles, ag
                     Some(Type::Map(Type::Ref(class), inner)) => {
                         (handle(class, name, handles, age).unwrap_or_default(), Some(*inner))
                     }
-                    Some(Type::Map(_, inner)) => (name.to_string(), Some(*inner)),
-                    _ => {
-                        (name.to_string(), class.and_then(|class| class.field(name)).map(|field| &field.kind))
-                    }
+                    Some(Type::Map(_, inner)) => (veiled(name, handles, age), Some(*inner)),
+                    _ => (
+                        veiled(name, handles, age),
+                        class.and_then(|class| class.field(name)).map(|field| &field.kind),
+                    ),
                 };
                 object.insert(key, json(inner, value, handles, age));
             }
@@ -122,8 +124,14 @@ fn handle(class: &str, reference: &str, handles: &mut Handles, age: Age) -> Opti
     })
 }
 
+/// A text with handles in the place of references: the schema calls some texts that hold them, such as the keys of
+/// `current_operations`.
+pub(crate) fn veiled(text: &str, handles: &mut Handles, age: Age) -> String {
+    replaced(text, |reference| handle("", reference, handles, age).unwrap_or_default()).into_owned()
+}
+
 /// The elements as texts, when all are and none may be a reference or date.
-fn texts(kind: Option<&Type>, elements: &[Value]) -> Option<Vec<String>> {
+fn texts(kind: Option<&Type>, elements: &[Value], handles: &mut Handles, age: Age) -> Option<Vec<String>> {
     let plain = match kind {
         Some(Type::Set(inner)) => textual(inner),
         _ => !elements.iter().any(is_reference),
@@ -133,15 +141,22 @@ fn texts(kind: Option<&Type>, elements: &[Value]) -> Option<Vec<String>> {
     }
     elements
         .iter()
-        .map(|element| if let Value::String(text) = element { Some(text.to_string()) } else { None })
+        .map(
+            |element| if let Value::String(text) = element { Some(veiled(text, handles, age)) } else { None },
+        )
         .collect()
 }
 
-fn pairs(kind: Option<&Type>, members: &Struct) -> Option<Vec<(String, String)>> {
+fn pairs(
+    kind: Option<&Type>,
+    members: &Struct,
+    handles: &mut Handles,
+    age: Age,
+) -> Option<Vec<(String, String)>> {
     let plain = match kind {
         Some(Type::Map(key, value)) => textual(key) && textual(value),
         Some(_) => false,
-        None => !members.iter().any(|(name, value)| name.starts_with("OpaqueRef:") || is_reference(value)),
+        None => !members.iter().any(|(name, value)| name.starts_with(veil::PREFIX) || is_reference(value)),
     };
     if !plain {
         return None;
@@ -149,7 +164,7 @@ fn pairs(kind: Option<&Type>, members: &Struct) -> Option<Vec<(String, String)>>
     members
         .iter()
         .map(|(name, value)| match value {
-            Value::String(text) => Some((name.to_string(), text.to_string())),
+            Value::String(text) => Some((veiled(name, handles, age), veiled(text, handles, age))),
             _ => None,
         })
         .collect()
@@ -160,7 +175,7 @@ fn textual(kind: &Type) -> bool {
 }
 
 fn is_reference(value: &Value) -> bool {
-    matches!(value, Value::String(text) if text.starts_with("OpaqueRef:"))
+    matches!(value, Value::String(text) if text.starts_with(veil::PREFIX))
 }
 
 /// A plugin's value on its way in, as the schema wants it.
@@ -177,7 +192,7 @@ pub(crate) fn inward(kind: &Type, given: &Given, handles: &Handles) -> Result<Va
         }
         (Type::Ref(_), Given::Nothing) => Ok(NULL_REF.into()),
         (Type::Ref(_), Given::Reference(handle)) => resolve(handle, handles).map(Value::String),
-        (Type::String | Type::Enum(_), Given::Text(text)) => Ok(text.as_str().into()),
+        (Type::String | Type::Enum(_), Given::Text(text)) => Ok(text_in(text, handles)),
         (Type::Int, Given::Whole(number)) => Ok((*number).into()),
         (Type::Float, Given::Real(number)) => Ok((*number).into()),
         #[expect(clippy::cast_precision_loss, reason = "XAPI wants a float")]
@@ -185,7 +200,7 @@ pub(crate) fn inward(kind: &Type, given: &Given, handles: &Handles) -> Result<Va
         (Type::Bool, Given::Truth(truth)) => Ok((*truth).into()),
         (Type::DateTime, Given::Moment(text)) => date(text).ok_or_else(misfit),
         (Type::Set(inner), Given::Texts(texts)) if textual(inner) || texts.is_empty() => {
-            Ok(Value::Array(texts.iter().map(|text| text.as_str().into()).collect()))
+            Ok(Value::Array(texts.iter().map(|text| text_in(text, handles)).collect()))
         }
         (Type::Set(Type::Ref(_)), Given::References(references)) => references
             .iter()
@@ -201,7 +216,7 @@ pub(crate) fn inward(kind: &Type, given: &Given, handles: &Handles) -> Result<Va
                 let name = map_key(key, name, handles)?;
                 let value = match value {
                     Type::Ref(_) => Value::String(resolve(text, handles)?),
-                    kind if textual(kind) => text.as_str().into(),
+                    kind if textual(kind) => text_in(text, handles),
                     _ => return Err(misfit()),
                 };
                 members.push(name, value);
@@ -218,7 +233,7 @@ fn from_json(kind: &Type, given: &Json, handles: &Handles) -> Result<Value, Misf
         (Type::Option(inner), given) => from_json(inner, given, handles),
         (Type::Ref(_), Json::Null) => Ok(NULL_REF.into()),
         (Type::Ref(_), Json::String(handle)) => resolve(handle, handles).map(Value::String),
-        (Type::String | Type::Enum(_), Json::String(text)) => Ok(text.as_str().into()),
+        (Type::String | Type::Enum(_), Json::String(text)) => Ok(text_in(text, handles)),
         (Type::Int, Json::Number(number)) => number.as_i64().map(Value::Int).ok_or_else(misfit),
         (Type::Float, Json::Number(number)) => number.as_f64().map(Value::Float).ok_or_else(misfit),
         (Type::Float, Json::String(text)) => text.parse().map(Value::Float).map_err(|_| misfit()),
@@ -263,8 +278,12 @@ fn from_json(kind: &Type, given: &Json, handles: &Handles) -> Result<Value, Misf
 fn map_key(kind: &Type, name: &str, handles: &Handles) -> Result<SmolStr, Misfit> {
     match kind {
         Type::Ref(_) => resolve(name, handles),
-        _ => Ok(name.into()),
+        _ => Ok(lifted(name, handles).into()),
     }
+}
+
+fn text_in(text: &str, handles: &Handles) -> Value {
+    lifted(text, handles).as_ref().into()
 }
 
 fn resolve(handle: &str, handles: &Handles) -> Result<SmolStr, Misfit> {

@@ -8,7 +8,7 @@ use xapi::model::{Record, schema};
 
 use crate::contract::xapiary::plugin::events as given;
 use crate::contract::xapiary::plugin::types::Value;
-use crate::convert::{Age, outward};
+use crate::convert::{Age, outward, veiled};
 use crate::event::{Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
 use crate::fault;
 use crate::objects::ObjectView;
@@ -34,7 +34,7 @@ impl Sandbox {
                 priority: alert.priority,
                 class: alert.class,
                 uuid: alert.uuid,
-                body: alert.body,
+                body: veiled(&alert.body, &mut self.handles, Age::Seen),
             }),
             Subject::Tick(tick) => {
                 given::Subject::Tick(given::Tick { schedule: tick.schedule, due: tick.due })

@@ -3,6 +3,7 @@
 use xapi::Failure;
 
 use crate::contract::xapiary::plugin::types::{Error, Fault};
+use crate::convert::{Age, veiled};
 use crate::handles::{HandleFault, Handles};
 use crate::pool::CallError;
 
@@ -49,13 +50,7 @@ pub(crate) fn in_doubt(what: &str) -> Error {
 
 /// XAPI's own error; references in it become handles.
 pub(crate) fn xapi(failure: &Failure, handles: &mut Handles) -> Error {
-    let params = failure.parameters.iter().map(|parameter| {
-        if parameter.starts_with("OpaqueRef:") && parameter != xapi::NULL_REF {
-            handles.issue("", parameter)
-        } else {
-            parameter.to_string()
-        }
-    });
+    let params = failure.parameters.iter().map(|parameter| veiled(parameter, handles, Age::Seen));
     error(Fault::Xapi, &failure.code, params, "")
 }
 

@@ -94,6 +94,11 @@ impl Handles {
         }
     }
 
+    /// What each handle of this delivery begins with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// What a handle stands for.
     pub(crate) fn resolve(&self, handle: &str) -> Result<&Known, HandleFault> {
         match handle.strip_prefix(&self.prefix) {

@@ -34,6 +34,7 @@ mod stop;
 mod store;
 pub mod subscription;
 mod time;
+mod veil;
 mod version;
 mod wasi;
 

@@ -96,6 +96,29 @@ fn hidden_fields_are_not_there() {
     assert!(condition.holds(&vm(), &|field| field != "name_label", &str::to_owned, Vec::new()).is_err());
 }
 
+#[test]
+fn references_in_keys_and_texts_are_worded_by_the_caller() {
+    let mut fields = Struct::new();
+    let mut operations = Struct::new();
+    operations.insert("OpaqueRef:task", "start");
+    fields.insert("current_operations", operations);
+    fields.insert("tags", vec![Value::from("OpaqueRef:x")]);
+    fields.insert("name_label", "of OpaqueRef:x");
+    fields.insert("resident_on", "OpaqueRef:x");
+    let vm = Record::new("VM", "OpaqueRef:vm", fields);
+    for source in [
+        r#"self.current_operations.exists(key, key == "<task>")"#,
+        r#"self.current_operations["<task>"] == "start""#,
+        r#"self.tags == ["<x>"]"#,
+        r#"self.name_label == "of <x>""#,
+        r#"self.resident_on == "<x>""#,
+    ] {
+        let condition = Condition::compile(source, &scope_of_vm()).unwrap();
+        let worded = |raw: &str| format!("<{}>", raw.strip_prefix("OpaqueRef:").unwrap());
+        assert_eq!(condition.holds(&vm, &|_| true, &worded, Vec::new()), Ok(true), "{source}");
+    }
+}
+
 /// Each shape at every size: an answer, on stacks as small as the ones that evaluate.
 #[test]
 fn hostile_texts_overflow_no_stack() {

@@ -6,6 +6,10 @@ fn vm(field: &str) -> &'static Type {
     &schema::class("VM").unwrap().field(field).unwrap().kind
 }
 
+fn task(field: &str) -> &'static Type {
+    &schema::class("task").unwrap().field(field).unwrap().kind
+}
+
 fn shown(kind: Option<&Type>, value: impl Into<Value>) -> String {
     let mut handles = Handles::new(1, 1);
     format!("{:?}", outward(kind, &value.into(), &mut handles, Age::Seen))
@@ -49,6 +53,28 @@ fn values_go_out_by_their_type() {
         (None, "text".into(), "Value::Text(\"text\")"),
         (None, list(&["OpaqueRef:a"]), "Value::Json(\"[\\\"ref:1.1.1\\\"]\")"),
         (None, map(&[("k", "OpaqueRef:a")]), "Value::Json(\"{\\\"k\\\":\\\"ref:1.1.1\\\"}\")"),
+        // What the schema calls text may hold references: the shape stays, and they become handles.
+        (
+            Some(vm("current_operations")),
+            map(&[("OpaqueRef:t", "clean_shutdown"), ("OpaqueRef:u", "snapshot")]),
+            "Value::Pairs([(\"ref:1.1.1\", \"clean_shutdown\"), (\"ref:1.1.2\", \"snapshot\")])",
+        ),
+        (
+            Some(task("error_info")),
+            list(&["HANDLE_INVALID", "VM", "OpaqueRef:a", NULL_REF]),
+            "Value::Texts([\"HANDLE_INVALID\", \"VM\", \"ref:1.1.1\", \"\"])",
+        ),
+        (
+            Some(task("result")),
+            "<value>OpaqueRef:a</value>".into(),
+            "Value::Text(\"<value>ref:1.1.1</value>\")",
+        ),
+        (Some(vm("name_label")), "OpaqueRef:a".into(), "Value::Text(\"ref:1.1.1\")"),
+        (Some(vm("name_label")), NULL_REF.into(), "Value::Text(\"\")"),
+        (Some(vm("other_config")), map(&[("a", "OpaqueRef:b")]), "Value::Pairs([(\"a\", \"ref:1.1.1\")])"),
+        (Some(vm("memory_target")), "OpaqueRef:a".into(), "Value::Text(\"ref:1.1.1\")"),
+        (None, map(&[("a OpaqueRef:k", "b")]), "Value::Pairs([(\"a ref:1.1.1\", \"b\")])"),
+        (None, list(&["a OpaqueRef:k"]), "Value::Texts([\"a ref:1.1.1\"])"),
         // What is not as the schema says goes out as it is.
         (Some(vm("memory_target")), "many".into(), "Value::Text(\"many\")"),
     ] {
@@ -71,6 +97,47 @@ fn a_record_goes_out_as_json_with_handles() {
         j!({"resident_on": "ref:1.1.1", "affinity": null, "snapshot_info": {"a": "b"}, "memory_target": 5, "start_time": "NaN"})
     );
     assert!(handles.resolve("ref:1.1.1").unwrap().fresh);
+}
+
+#[test]
+fn json_holds_no_reference_of_xapi_s_wherever_it_stands() {
+    let mut operations = Struct::new();
+    operations.insert("OpaqueRef:t", "start");
+    operations.insert("OpaqueRef:n", NULL_REF);
+    let mut fields = Struct::new();
+    fields.insert("current_operations", operations.clone());
+    fields.insert("name_label", "OpaqueRef:x");
+    fields.insert("tags", list(&["OpaqueRef:t"]));
+    fields.insert("brand_new", operations);
+    let mut handles = Handles::new(1, 1);
+    let kind = Type::Record("VM");
+    assert_eq!(
+        json(Some(&kind), &fields.into(), &mut handles, Age::Seen),
+        j!({
+            "current_operations": {"ref:1.1.1": "start", "ref:1.1.2": ""},
+            "name_label": "ref:1.1.3",
+            "tags": ["ref:1.1.1"],
+            "brand_new": {"ref:1.1.1": "start", "ref:1.1.2": null},
+        })
+    );
+}
+
+#[test]
+fn texts_with_references_come_back_as_they_were() {
+    let mut handles = Handles::new(1, 1);
+    let written = map(&[("import_task", "OpaqueRef:t"), ("OpaqueRef:k", "see OpaqueRef:t, please")]);
+    let set = list(&["OpaqueRef:t", "x"]);
+    for (kind, value) in [
+        (vm("other_config"), written.clone()),
+        (vm("tags"), set),
+        (vm("name_label"), "of OpaqueRef:t".into()),
+    ] {
+        let given = outward(Some(kind), &value, &mut handles, Age::Seen);
+        assert!(!format!("{given:?}").contains("OpaqueRef:"), "{given:?}");
+        assert_eq!(inward(kind, &given, &handles), Ok(value.clone()), "{given:?}");
+        let given = Given::Json(json(Some(kind), &value, &mut handles, Age::Seen).to_string());
+        assert_eq!(inward(kind, &given, &handles), Ok(value), "{given:?}");
+    }
 }
 
 #[test]
