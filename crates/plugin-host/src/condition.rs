@@ -4,15 +4,18 @@
 //! the caller words them, wherever they stand, dates are RFC 3339. Only the
 //! fields that it names are converted. Whatever goes wrong while evaluating means that it does not hold.
 
+mod patterns;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
 use cel::objects::{Key, Map, Value as Cel};
 use cel::{Context, Env, ExecutionError, Program};
 use xapi::Value;
 use xapi::model::{Class, Record, Type, schema};
 
+use self::patterns::{Collecting, Patterns};
 use crate::nearest::hint;
 use crate::time::to_rfc3339;
 use crate::veil::replaced;
@@ -34,6 +37,7 @@ pub(crate) struct Condition {
     source: String,
     program: Program,
     fields: Uses,
+    patterns: Patterns,
 }
 
 /// Which fields of `self` a condition reads.
@@ -124,6 +128,7 @@ impl Condition {
             bound: Vec::new(),
             fields: BTreeSet::new(),
             whole: false,
+            patterns: Collecting::default(),
             fault: None,
             depth: 0,
         };
@@ -133,7 +138,8 @@ impl Condition {
             return Err(wrong(place(source, at), what));
         }
         let fields = if reading.whole { Uses::Everything } else { Uses::Named(reading.fields) };
-        let condition = Condition { source: source.to_owned(), program, fields };
+        let condition =
+            Condition { source: source.to_owned(), program, fields, patterns: reading.patterns.finish() };
         condition.try_out(scope).map_err(|what| wrong((1, 1), what))?;
         Ok(condition)
     }
@@ -175,6 +181,9 @@ impl Condition {
     fn run(&self, own: HashMap<Key, Cel>, others: Vec<(&str, Cel)>) -> Result<bool, ExecutionError> {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         context.add_variable_from_value("self", Cel::Map(Map { map: Arc::new(own) }));
+        self.patterns
+            .declare(&mut context)
+            .map_err(|error| ExecutionError::function_error("matches", error))?;
         for (name, value) in others {
             context.add_variable_from_value(name, value);
         }
@@ -239,6 +248,7 @@ struct Reading<'s> {
     bound: Vec<String>,
     fields: BTreeSet<String>,
     whole: bool,
+    patterns: Collecting,
     fault: Option<(u64, String)>,
     depth: usize,
 }
@@ -273,6 +283,9 @@ impl Reading<'_> {
                 for inner in call.target.iter().map(AsRef::as_ref).chain(&call.args) {
                     self.expression(inner, nesting);
                 }
+                if patterns::takes_pattern(&call.func_name) {
+                    self.pattern(node.id, call.args.last());
+                }
             }
             Expr::Comprehension(loops) => {
                 if nesting >= self.scope.nesting {
@@ -303,6 +316,20 @@ impl Reading<'_> {
                 self.expression(&pair.key, nesting);
                 self.expression(&pair.value, nesting);
             }
+        }
+    }
+
+    fn pattern(&mut self, id: u64, argument: Option<&IdedExpr>) {
+        // The first fault is the one that is told; compiling further patterns would be for nothing.
+        if self.fault.is_some() {
+            return;
+        }
+        let compiled = match argument.map(|argument| &argument.expr) {
+            Some(Expr::Literal(LiteralValue::String(pattern))) => self.patterns.add(pattern.inner()),
+            _ => Err(patterns::not_written_out()),
+        };
+        if let Err(what) = compiled {
+            self.fault(id, what);
         }
     }
 

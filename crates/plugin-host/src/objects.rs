@@ -1,7 +1,7 @@
 //! The interface `objects`: the pool as last seen, as far as the grant shows it. Nothing here reaches the pool.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value as Json;
 use smol_str::SmolStr;
@@ -17,11 +17,14 @@ use crate::fault;
 use crate::grant::{Visible, is_null};
 use crate::nearest::hint;
 use crate::sandbox::Sandbox;
+use crate::stop::Stop;
 
 /// Most objects in one page of `find`.
 const PAGE_MAX: u32 = 1000;
-/// Records looked at before others get a turn.
+/// Records taken from the world at a time.
 const CHUNK: usize = 256;
+/// Work on a plugin's behalf before others get a turn.
+const TURN: Duration = Duration::from_millis(1);
 /// A plugin's filter may loop over a field, but not loop within a loop: a filter runs in the host, unmetered.
 const NESTING: usize = 1;
 
@@ -148,12 +151,13 @@ impl Host for Sandbox {
         self.enter("objects.find")?;
         let begun = Instant::now();
         let search = self.search(&class, &filter, limit, after.as_deref());
-        self.meter.worked(begun.elapsed());
+        // Compiling a filter takes milliseconds, and a wrong one no less.
+        self.end_turn(begun).await?;
         let search = match search {
             Ok(search) => search,
             Err(error) => return Ok(Err(error)),
         };
-        let found = self.run(search).await;
+        let found = self.run(search).await?;
         let next = match (&found.more, found.records.last()) {
             (true, Some(last)) => Some(self.handles.issue(&last.class, &last.reference)),
             _ => None,
@@ -324,20 +328,31 @@ impl Sandbox {
         Ok(condition)
     }
 
-    /// Looks through a class, a chunk at a time: the world is locked for a moment only, and a deadline can strike
-    /// between two chunks.
-    async fn run(&mut self, search: Search) -> Found {
+    /// Counts the work since `begun` as the plugin's, stops it when it has had its time, and lets others go first.
+    async fn end_turn(&mut self, begun: Instant) -> wasmtime::Result<()> {
+        self.meter.worked(begun.elapsed());
+        let allowed = self.terms.limits.cpu;
+        if self.meter.cpu > allowed {
+            return Err(Stop::CpuTime { allowed }.into());
+        }
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    /// Looks through a class, a chunk at a time: the world is locked for a moment only, and a limit can strike after
+    /// each record.
+    async fn run(&mut self, search: Search) -> wasmtime::Result<Found> {
         let visible =
             self.terms.grant.visible(search.class.name).cloned().unwrap_or(Visible::Only(<_>::default()));
         let mut found = Found { records: Vec::new(), more: false };
         let mut after = search.after;
         loop {
-            let begun = Instant::now();
+            let mut begun = Instant::now();
             let chunk: Vec<Arc<Record>> = {
                 let world = self.pool.world().read().unwrap_or_else(PoisonError::into_inner);
                 world.of_after(search.class.name, &after).take(CHUNK).map(Arc::clone).collect()
             };
-            let Some(last) = chunk.last() else { return found };
+            let Some(last) = chunk.last() else { return Ok(found) };
             after = last.reference.clone();
             for record in chunk {
                 let wanted = match &search.filter {
@@ -356,17 +371,16 @@ impl Sandbox {
                     if found.records.len() == search.limit {
                         found.more = true;
                         self.meter.worked(begun.elapsed());
-                        return found;
+                        return Ok(found);
                     }
                     found.records.push(record);
                 }
+                if begun.elapsed() > TURN {
+                    self.end_turn(begun).await?;
+                    begun = Instant::now();
+                }
             }
-            self.meter.worked(begun.elapsed());
-            if self.meter.cpu > self.terms.limits.cpu {
-                // Enough; the engine's clock ends the plugin at its next step.
-                return found;
-            }
-            tokio::task::yield_now().await;
+            self.end_turn(begun).await?;
         }
     }
 }

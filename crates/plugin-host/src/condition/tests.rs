@@ -159,3 +159,64 @@ fn long_lists_of_words_are_welcome() {
     let words: Vec<String> = (0..60).map(|number| format!("\"5f0c-11aa-22bb-{number}\"")).collect();
     assert_eq!(holds(&format!("self.name_label in [{}]", words.join(", "))), Ok(false));
 }
+
+#[test]
+fn patterns_are_written_out_and_bounded() {
+    for (source, what) in [
+        (r#"self.name_label.matches("(\\pL{50}){40}")"#.to_owned(), "is too large"),
+        (r#"matches(self.name_label, "((a{100}){100}){100}")"#.to_owned(), "is too large"),
+        (r#".matches(self.name_label, "\\w{200}")"#.to_owned(), "is too large"),
+        (r#"self.tags.exists(tag, tag.matches("\\pL{999}"))"#.to_owned(), "is too large"),
+        (format!("self.name_label.matches(\"{}\")", "a".repeat(201)), "longer than 200 characters"),
+        (format!("self.name_label.matches(\"{}\")", "(".repeat(60) + &")".repeat(60)), "is wrong"),
+        (r#"self.name_label.matches("[a")"#.to_owned(), "is wrong"),
+        (r#"self.name_label.matches(self.uuid)"#.to_owned(), "written out"),
+        (r#"self.name_label.matches("(a{1000})" + "{1000}")"#.to_owned(), "written out"),
+        (r#"["(a{9})"].exists(pattern, self.name_label.matches(pattern))"#.to_owned(), "written out"),
+        (r#"self.name_label.matches()"#.to_owned(), "written out"),
+        (
+            (0..11).map(|n| format!("self.name_label.matches(\"{n}\")")).collect::<Vec<_>>().join(" || "),
+            "more than 10 patterns",
+        ),
+    ] {
+        match Condition::compile(&source, &scope_of_vm()) {
+            Err(found) => assert!(found.what.contains(what), "{source}: {found}"),
+            Ok(_) => panic!("{source}"),
+        }
+    }
+    for (source, expected) in [
+        (r#"matches(self.name_label, "^w.b$")"#, true),
+        (r#"self.name_label.matches(r"^\w+$")"#, true),
+        (r#"self.name_label.matches("^[a-z0-9]{1,63}([.-][a-z0-9]{1,63})*$")"#, true),
+        (r#"self.tags.all(tag, tag.matches("^(keepalive|x)$") && !tag.matches("^y"))"#, true),
+        (r#"self.name_label.matches("^eb")"#, false),
+    ] {
+        assert_eq!(holds(source), Ok(expected), "{source}");
+    }
+    assert!(Condition::compile(r#"self.memory_target.matches("1")"#, &scope_of_vm()).is_err());
+}
+
+#[test]
+fn one_evaluation_searches_so_much_text_and_no_more() {
+    let condition = Condition::compile(r#"self.name_label.matches("^a+$")"#, &scope_of_vm()).unwrap();
+    for (length, expected) in [(60 * 1024, Some(true)), (65 * 1024, None)] {
+        let mut fields = Struct::new();
+        fields.insert("name_label", "a".repeat(length));
+        let vm = Record::new("VM", "OpaqueRef:vm", fields);
+        // Each evaluation starts anew.
+        for _ in 0..2 {
+            let found = condition.holds(&vm, &|_| true, &str::to_owned, Vec::new());
+            assert_eq!(found.as_ref().ok(), expected.as_ref(), "{length}: {found:?}");
+        }
+    }
+    let list = vec!["0"; 1500].join(",");
+    let many = format!("[{list}].all(n, self.name_label.matches(\"^w.b$\"))");
+    assert_eq!(holds(&many), Ok(true));
+    let list = vec!["0"; 1900].join(",");
+    let loops =
+        format!("[{list}].all(n, self.other_config.owner.matches(\"n\") && self.tags[0].matches(\"e\")) ");
+    assert_eq!(holds(&loops), Ok(true));
+    let (list, text) = (vec!["0"; 1000].join(","), "a".repeat(100));
+    let much = format!("[{list}].all(n, \"{text}\".matches(\"^a\"))");
+    assert!(holds(&much).unwrap_err().contains("text to search"));
+}

@@ -390,3 +390,57 @@ async fn of_a_task_that_ended_only_what_the_grant_shows_is_told() {
     assert!(matches!(told(&[], Ending::Cancelled).ending, events::Ending::Cancelled));
     assert!(matches!(told(&[], Ending::Lost).ending, events::Ending::Lost));
 }
+
+/// A filter that takes milliseconds for each record and holds for none.
+fn slow_filter() -> String {
+    format!("[{}].exists(n, self.name_label.contains(\"nobody\"))", vec!["0"; 1900].join(","))
+}
+
+#[tokio::test]
+async fn a_slow_filter_lets_others_go_on_after_each_record() {
+    let (mut sandbox, outside) = sandbox(Outside::default());
+    for number in 0..20 {
+        outside.world.write().unwrap().insert(record("VM", &format!("OpaqueRef:x{number}"), "x"));
+    }
+    let mut turns = 0;
+    let found = {
+        let find = objects::Host::find(&mut sandbox, "VM".into(), slow_filter(), 10, None);
+        let others = async {
+            loop {
+                turns += 1;
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            found = find => found.unwrap().unwrap(),
+            () = others => unreachable!("they go on for ever"),
+        }
+    };
+    assert!(found.objects.is_empty());
+    assert!(turns >= 20, "{turns} turns while 22 records were looked at, each for more than a millisecond");
+    assert!(sandbox.meter.cpu > Duration::from_millis(20), "{:?}", sandbox.meter.cpu);
+}
+
+#[tokio::test]
+async fn a_slow_filter_is_stopped_at_the_record_that_uses_the_time_up() {
+    let (mut sandbox, _) = sandbox(Outside::default());
+    let allowed = sandbox.terms.limits.cpu;
+    sandbox.meter.cpu = allowed;
+    let stopped =
+        objects::Host::find(&mut sandbox, "VM".into(), slow_filter(), 10, None).await.map(drop).unwrap_err();
+    assert_eq!(stopped.downcast_ref(), Some(&Stop::CpuTime { allowed }));
+}
+
+#[tokio::test]
+async fn a_filter_with_a_hostile_pattern_is_refused_at_once_and_paid_for() {
+    let (mut sandbox, _) = sandbox(Outside::default());
+    for pattern in [r"(\\pL{50}){40}", r"((a{100}){100}){100}", r"\\w{999}"] {
+        let before = sandbox.meter.cpu;
+        let filter = format!("self.name_label.matches(\"{pattern}\")");
+        let refused =
+            objects::Host::find(&mut sandbox, "VM".into(), filter, 10, None).await.unwrap().unwrap_err();
+        assert_eq!((refused.fault, refused.code.as_str()), (Fault::Invalid, "BAD_FILTER"), "{pattern}");
+        assert!(refused.advice.contains("too large"), "{}", refused.advice);
+        assert!(sandbox.meter.cpu > before);
+    }
+}
