@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use anyhow::{Context, Result};
+
 /// Tests counted over one or more runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -21,6 +23,17 @@ impl AddAssign for Counts {
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+impl Counts {
+    /// These counts with `skipped` of the passed tests counted as what they are: tests that said that they cannot run
+    /// here and returned. More of them than passed means that the counts or the list of the skipped are wrong.
+    pub(crate) fn with_skipped(mut self, skipped: u64) -> Result<Counts> {
+        let passed = self.passed.checked_sub(skipped);
+        self.passed = passed.with_context(|| format!("{skipped} tests were skipped, but {self}"))?;
+        self.skipped += skipped;
+        Ok(self)
     }
 }
 
@@ -84,6 +97,14 @@ mod tests {
 
     fn counts(passed: u64, failed: u64, skipped: u64) -> Option<Counts> {
         Some(Counts { passed, failed, skipped })
+    }
+
+    #[test]
+    fn a_test_that_said_that_it_cannot_run_has_not_passed() {
+        let counts = Counts { passed: 5, failed: 1, skipped: 2 };
+        assert_eq!(counts.with_skipped(0).unwrap(), counts);
+        assert_eq!(counts.with_skipped(3).unwrap(), Counts { passed: 2, failed: 1, skipped: 5 });
+        assert!(counts.with_skipped(6).is_err());
     }
 
     #[test]

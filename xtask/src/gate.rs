@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use crate::counts::{self, Counts};
+use crate::skips::Skips;
 use crate::{build, codegen, setup, step, systemd, tidy};
 
 /// Runs all steps and closes with one line of counts. A failed step that counts no tests is one failure.
@@ -76,12 +77,19 @@ impl Gate {
 }
 
 fn tests() -> Result<Counts> {
-    if setup::has_nextest() {
+    let skips = Skips::listen()?;
+    let mut command = if setup::has_nextest() {
         let colour = step::colour();
-        counted(&mut step::cargo(["nextest", "run", "--workspace", "--no-fail-fast", "--color", colour]))
+        step::cargo(["nextest", "run", "--workspace", "--no-fail-fast", "--color", colour])
     } else {
-        counted(&mut step::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"]))
+        step::cargo(["test", "--workspace", "--all-targets", "--no-fail-fast"])
+    };
+    let counts = counted(skips.asked_of(&mut command))?;
+    let skips = skips.told()?;
+    for skip in &skips {
+        println!("    skipped: {skip}");
     }
+    counts.with_skipped(skips.len() as u64)
 }
 
 /// Runs a test runner and reads its own summary. A runner that fails without counting a failure did not get to run.

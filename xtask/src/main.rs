@@ -12,6 +12,7 @@ mod demo;
 mod gate;
 mod place;
 mod setup;
+mod skips;
 mod step;
 mod systemd;
 mod tidy;

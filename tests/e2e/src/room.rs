@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::daemon::Daemon;
 use crate::programs;
+use crate::skipped::skipped;
 use crate::stored::Stored;
 
 /// A daemon whose state folder is a file system in memory of a few megabytes.
@@ -31,7 +32,7 @@ impl SmallDisk {
             .arg(state)
             .output();
         if !try_out.as_ref().is_ok_and(|output| output.status.success()) {
-            println!("skipped: this machine does not let us mount a small disk");
+            skipped("this machine does not let us mount a small disk");
             return None;
         }
         let mut command = programs::command(Path::new("unshare"));

@@ -31,6 +31,34 @@ pub struct StoredChange {
     pub gap: bool,
 }
 
+/// A call that changes something, as it was recorded before it was sent.
+#[derive(Debug, Clone)]
+pub struct StoredEffect {
+    /// Who called.
+    pub plugin: String,
+    /// The event that it was dealing with.
+    pub sequence: u64,
+    /// The attempt, from 1.
+    pub attempt: u64,
+    /// The place among the calls of the attempt, from 0.
+    pub index: u64,
+    /// What was called.
+    pub method: String,
+    /// With what, as JSON.
+    pub arguments: String,
+    /// How it went, in one word: `started`, `succeeded`, `failed`, `not sent`, `in doubt`; `None` when that was never
+    /// recorded.
+    pub outcome: Option<String>,
+}
+
+impl StoredEffect {
+    /// Whether the pool said that it did it, or that it began to.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self.outcome.as_deref(), Some("started" | "succeeded"))
+    }
+}
+
 impl Stored {
     /// Opens the journal in a folder. The file must be there.
     ///
@@ -183,6 +211,31 @@ impl Stored {
         rows.into_iter().map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect()
     }
 
+    /// Deliveries whose last attempt was begun and has no recorded end, as plugin, number of the event, and attempt.
+    ///
+    /// # Panics
+    /// When they cannot be read.
+    #[must_use]
+    pub fn unfinished(&self) -> Vec<(String, u64, u64)> {
+        let sql = "SELECT plugin, cast(sequence AS text), cast(attempt AS text) FROM delivery WHERE state = 'started'";
+        let number = |text: &str| text.parse().expect("a number is a number");
+        let rows = self.texts(sql).into_iter();
+        rows.map(|row| (row[0].clone(), number(&row[1]), number(&row[2]))).collect()
+    }
+
+    /// Everything that all plugins called, in the order in which it was recorded.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn all_effects(&self) -> Vec<StoredEffect> {
+        let rows = self.texts(
+            "SELECT plugin, cast(sequence AS text), cast(attempt AS text), cast(call_index AS text), method, arguments,
+             coalesce(outcome, '') FROM effect ORDER BY id",
+        );
+        rows.iter().map(|row| effect(row)).collect()
+    }
+
     /// How many calls that change something a plugin was about to make.
     ///
     /// # Panics
@@ -264,6 +317,27 @@ fn change(class: &str, reference: &str, payload: &str, sequence: &str) -> Stored
         new,
         changed,
         gap,
+    }
+}
+
+fn effect(row: &[String]) -> StoredEffect {
+    let number = |text: &str| text.parse().expect("a number is a number");
+    let outcome = (!row[6].is_empty()).then(|| {
+        let stored = json::decode_value(row[6].as_bytes(), &Limits::default());
+        let word = match &stored {
+            Ok(Value::Array(parts)) => parts.first().and_then(Value::as_str),
+            _ => None,
+        };
+        word.unwrap_or_else(|| panic!("an outcome begins with no word: {stored:?}")).to_owned()
+    });
+    StoredEffect {
+        sequence: number(&row[1]),
+        attempt: number(&row[2]),
+        index: number(&row[3]),
+        outcome,
+        plugin: row[0].clone(),
+        method: row[4].clone(),
+        arguments: row[5].clone(),
     }
 }
 

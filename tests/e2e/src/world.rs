@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::config::{Config, Grant, KEEPALIVE_GRANT, PoolSection};
 use crate::daemon::Daemon;
 use crate::picture;
+use crate::skipped::skipped;
 use crate::stored::Stored;
 use crate::waiting::{LIMIT, until};
 
@@ -227,7 +228,7 @@ pub fn real_pools(name: &str) -> Option<PathBuf> {
     if file.is_file() {
         return Some(file);
     }
-    println!("skipped: there is no {}", file.display());
+    skipped(&format!("there is no {}", file.display()));
     None
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use journal::{Append, Error, Finish, Intent, Journal, ObjectChange, Options, Outcome};
 
 use crate::setting::{events, finish};
+use crate::skipped::skipped;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -137,8 +138,7 @@ fn ballast(folder: &Path) -> PathBuf {
 #[tokio::test]
 async fn a_full_disk_stops_writes_whole_and_lets_them_go_on() {
     let Some(disk) = SmallDisk::new(16) else {
-        eprintln!("SKIPPED: a small disk needs root and mount");
-        return;
+        return skipped("a small disk needs root and mount");
     };
     let journal = Journal::open(&disk.folder, &Options::default()).unwrap();
     journal.append(events("lab", 3)).await.unwrap();
@@ -181,8 +181,7 @@ async fn a_full_disk_stops_writes_whole_and_lets_them_go_on() {
 #[test]
 fn a_new_journal_on_a_full_disk_is_refused_as_such() {
     let Some(disk) = SmallDisk::new(1) else {
-        eprintln!("SKIPPED: a small disk needs root and mount");
-        return;
+        return skipped("a small disk needs root and mount");
     };
     let folder = disk.folder.join("journal");
     fs::create_dir(&folder).unwrap();

@@ -10,3 +10,5 @@ mod model;
 mod power_cut;
 mod road;
 mod setting;
+#[path = "../../../../tests/skipped.rs"]
+mod skipped;

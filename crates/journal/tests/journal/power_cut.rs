@@ -10,6 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::killed;
+use crate::skipped::skipped;
 
 const ROUNDS: usize = 2;
 
@@ -57,8 +58,7 @@ fn what_was_acknowledged_survives_a_power_cut() {
         let folder = tempfile::tempdir().unwrap();
         let disk = image(folder.path()).and_then(|image| Some((Mounted::new(&image)?, image)));
         let Some((disk, image)) = disk else {
-            eprintln!("SKIPPED: a power cut needs root, loop devices and mkfs.ext4");
-            return;
+            return skipped("a power cut needs root, loop devices and mkfs.ext4");
         };
         let cut = folder.path().join("cut");
         let acknowledged = killed::one_life(disk.folder.path(), 150 + 100 * rounds, |process| {

@@ -9,4 +9,6 @@ mod faults;
 mod generated;
 mod lifecycle;
 mod real;
+#[path = "../../../../tests/skipped.rs"]
+mod skipped;
 mod tasks;

@@ -8,14 +8,15 @@ use xapi::codec::{Limits, json};
 use xapi::{NULL_REF, Value};
 
 use crate::client::{self, SOON};
+use crate::skipped::skipped;
 
-/// Real data lies beside the project; a test without it says so and passes.
+/// Real data lies beside the project; a test without it says so and is skipped.
 fn shared(part: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(part);
     if path.is_dir() {
         return Some(path);
     }
-    println!("skipped: there is no {}", path.display());
+    skipped(&format!("there is no {}", path.display()));
     None
 }
 
