@@ -1,13 +1,17 @@
-//! The daemon is killed again and again while the pool changes: nothing is lost, nothing is told twice as new.
+//! The daemon is killed again and again while the pool changes: nothing is lost, nothing is told twice as new,
+//! nothing is done twice.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use e2e::{Config, Grant, KEEPALIVE_GRANT, LIMIT, StoredChange, World, differences, until};
+use e2e::{
+    Config, Grant, KEEPALIVE_GRANT, LIMIT, Line, Stored, StoredChange, StoredEffect, World, differences,
+    until,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use simulator::{PoolHandle, Spoil};
@@ -48,12 +52,13 @@ async fn twenty_kills_lose_nothing() {
         told.insert((record.class.clone(), record.reference.clone()), record);
     }
 
+    let mut interruptions = Interruptions::default();
     let stop = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn(trouble(pool.clone(), random.random(), Arc::clone(&stop)));
     for _ in 0..KILLS {
         // The moment itself is what is random: while it starts, while it compares, while it follows.
         tokio::time::sleep(Duration::from_millis(random.random_range(0..900))).await;
-        daemon.kill();
+        interruptions.note(&daemon.kill().lines, &world.stored());
         daemon = world.start(&config);
     }
     daemon.following().await;
@@ -75,6 +80,7 @@ async fn twenty_kills_lose_nothing() {
     world.settled("store_writer").await;
     let ended = daemon.terminate().await;
     assert!(ended.status.success(), "{:?}", ended.status);
+    interruptions.look_at(&ended.lines);
 
     let stored = world.stored();
     let (first, last, count) = stored.span();
@@ -106,6 +112,8 @@ async fn twenty_kills_lose_nothing() {
         "the pool was asked {asked} times, and {effects} intents are in the journal"
     );
 
+    let resumed = once_each(&stored.all_effects(), &interruptions);
+
     // The guest's count is written with the end of each delivery, so it is the number of deliveries that were ended.
     let of_vms =
         changes.iter().filter(|change| change.new.as_ref().or(change.old.as_ref()).unwrap().class == "VM");
@@ -113,13 +121,84 @@ async fn twenty_kills_lose_nothing() {
     assert_eq!(stored.state("store_writer", "count").unwrap(), of_vms.to_string());
     let gaps = changes.iter().filter(|change| change.gap).count();
     println!(
-        "{writes} writes and {crashes} crashes gave {} changes, {gaps} after a gap, {of_vms} of VMs; {asked} starts, {effects} intents",
+        "{writes} writes and {crashes} crashes gave {} changes, {gaps} after a gap, {of_vms} of VMs; {asked} starts, {effects} intents; {resumed} deliveries were cut short after an effect",
         changes.len()
     );
     assert!(
         writes > 100 && crashes > 5 && gaps > 0,
         "{writes} writes, {crashes} crashes, {gaps} gaps are no trouble"
     );
+}
+
+/// A delivery: the plugin's name and the event's number.
+type Delivery = (String, u64);
+
+/// What was under way at each kill.
+#[derive(Default)]
+struct Interruptions {
+    /// The highest attempt of each delivery that a kill cut short.
+    cut: BTreeMap<Delivery, u64>,
+    /// The same with what was recorded by then: delivery, attempt, number of effects in the journal.
+    kills: Vec<(Delivery, u64, usize)>,
+}
+
+impl Interruptions {
+    /// Takes in what a killed daemon said and left behind.
+    fn note(&mut self, lines: &[Line], stored: &Stored) {
+        self.look_at(lines);
+        let recorded = stored.all_effects().len();
+        for (plugin, sequence, attempt) in stored.unfinished() {
+            let delivery = (plugin, sequence);
+            let before = self.cut.insert(delivery.clone(), attempt);
+            // The same again: a kill can come before the start of the next attempt is on disk, and any effect of it.
+            assert!(
+                before.is_none_or(|before| before <= attempt),
+                "{delivery:?}: {before:?}, then {attempt}"
+            );
+            self.kills.push((delivery, attempt, recorded));
+        }
+    }
+
+    /// Whatever ended in this life of the daemon and had been cut short before did so in a higher attempt.
+    fn look_at(&self, lines: &[Line]) {
+        for line in lines.iter().filter(|line| ["delivered", "the delivery failed"].contains(&line.message()))
+        {
+            let delivery = (line.text("plugin").to_owned(), line.number("sequence").unwrap());
+            if let Some(cut) = self.cut.get(&delivery) {
+                assert!(line.number("attempt").unwrap() > *cut, "attempt {cut} was cut short: {}", line.raw);
+            }
+        }
+    }
+}
+
+/// No delivery did anything twice, and its attempts only rise; how many were cut short after something was recorded.
+fn once_each(effects: &[StoredEffect], interruptions: &Interruptions) -> usize {
+    let mut of: BTreeMap<Delivery, Vec<(usize, &StoredEffect)>> = BTreeMap::new();
+    for (number, effect) in effects.iter().enumerate() {
+        of.entry((effect.plugin.clone(), effect.sequence)).or_default().push((number, effect));
+    }
+    for (delivery, effects) in &of {
+        let places: Vec<(u64, u64)> =
+            effects.iter().map(|(_, effect)| (effect.attempt, effect.index)).collect();
+        assert!(places.is_sorted_by(|one, next| one < next), "{delivery:?} went back: {effects:?}");
+        let mut done = BTreeSet::new();
+        for (_, effect) in effects.iter().filter(|(_, effect)| effect.is_done()) {
+            let new = done.insert((&effect.method, &effect.arguments));
+            assert!(new, "{delivery:?} did the same twice: {effects:?}");
+        }
+    }
+    let mut resumed = 0;
+    for (delivery, attempt, recorded) in &interruptions.kills {
+        let effects = of.get(delivery).map(Vec::as_slice).unwrap_or_default();
+        let (before, after): (Vec<_>, Vec<_>) = effects.iter().partition(|(number, _)| number < recorded);
+        resumed += usize::from(before.iter().any(|(_, effect)| effect.attempt == *attempt));
+        assert!(
+            before.iter().all(|(_, effect)| effect.attempt <= *attempt)
+                && after.iter().all(|(_, effect)| effect.attempt > *attempt),
+            "{delivery:?} was cut short in attempt {attempt}: {effects:?}"
+        );
+    }
+    resumed
 }
 
 /// Follows one event; what it says of before must be what the events before it said.

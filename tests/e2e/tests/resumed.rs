@@ -1,0 +1,185 @@
+//! What an earlier run of the daemon left open: it goes on where it was, and does nothing twice.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use e2e::{
+    Config, Daemon, Grant, KEEPALIVE_GRANT, LIMIT, Stored, StoredEffect, World, guest, until, vm_keepalive,
+};
+use simulator::PoolHandle;
+use xapi::Value;
+use xapi::codec::{Limits, json};
+
+/// Makes networks, and may compute for longer than any test takes.
+const CUT_SHORT: &str = r#"
+[limits]
+cpu = "10m"
+[[read]]
+class = ["VM", "network"]
+fields = ["*"]
+[[allow]]
+call = ["network.create", "network.add_to_other_config"]
+"#;
+
+fn config(world: &World, grant: Grant) -> Config {
+    Config { grants: vec![grant], ..world.config() }
+}
+
+/// One change of one VM: the number of its event.
+async fn changed(pool: &PoolHandle, stored: &Stored) -> u64 {
+    let vm = pool.find_vm("web-1").unwrap();
+    pool.set("VM", &vm, "name_description", "another description").unwrap();
+    until(LIMIT, "the change is in the journal", || match &stored.changes_of("VM", &vm)[..] {
+        [] => Err(format!("{} events", stored.last())),
+        [change] => Ok(change.sequence),
+        more => panic!("{more:?}"),
+    })
+    .await
+}
+
+/// Waits until both calls of an attempt are in the journal with their outcomes.
+async fn called(stored: &Stored, attempt: u64) {
+    until(LIMIT, &format!("attempt {attempt} has called"), || {
+        let effects = stored.all_effects();
+        let tagged = effects.iter().find(|effect| effect.attempt == attempt && effect.index == 1);
+        if tagged.is_some_and(StoredEffect::is_done) { Ok(()) } else { Err(format!("{effects:?}")) }
+    })
+    .await;
+}
+
+/// Waits until the only open delivery is in this state, such as `retry`.
+async fn open(stored: &Stored, state: &str) {
+    until(LIMIT, &format!("a delivery is in state {state}"), || match &stored.open_deliveries()[..] {
+        [open] if open.split(' ').nth(3) == Some(state) => Ok(()),
+        others => Err(format!("{others:?}, dead: {:?}", stored.dead())),
+    })
+    .await;
+}
+
+/// Waits until the guest has ended well, and judges what its three attempts did, of which the first was killed.
+async fn made_once(world: &World, daemon: Daemon, sequence: u64) {
+    world.settled("cut_short").await;
+    let (pool, stored) = (world.pool(), world.stored());
+    assert_eq!(stored.dead(), []);
+    let calls = pool.calls();
+    assert_eq!(calls.of("network.create"), 1, "{calls:?}");
+    assert_eq!(calls.of("network.add_to_other_config"), 3, "{calls:?}");
+
+    let networks = pool.records("network").into_iter();
+    let made: Vec<_> = networks.filter(|network| network.text("name_label") == "made once").collect();
+    let [made] = &made[..] else { panic!("not one network: {made:#?}") };
+    let notes = made.get("other_config").and_then(Value::as_struct).unwrap();
+    for attempt in 1..=3 {
+        let note = notes.get(&format!("attempt {attempt}")).and_then(Value::as_str);
+        assert_eq!(note, Some("was here"), "attempt {attempt} was given another network: {notes:?}");
+    }
+
+    let effects = stored.all_effects();
+    let seen: Vec<_> = effects
+        .iter()
+        .map(|effect| {
+            (effect.sequence, effect.attempt, effect.index, effect.method.as_str(), effect.is_done())
+        })
+        .collect();
+    let tag = "network.add_to_other_config";
+    assert_eq!(
+        seen,
+        [
+            (sequence, 1, 0, "network.create", true),
+            (sequence, 1, 1, tag, true),
+            (sequence, 2, 1, tag, true),
+            (sequence, 3, 1, tag, true),
+        ],
+        "what was answered from the record is no effect of its own: {effects:?}"
+    );
+    for effect in effects.iter().filter(|effect| effect.method == tag) {
+        let arguments = json::decode_value(effect.arguments.as_bytes(), &Limits::default()).unwrap();
+        let target = arguments.as_array().and_then(|arguments| arguments.first()).and_then(Value::as_str);
+        assert_eq!(target, Some(made.reference.as_str()), "attempt {}", effect.attempt);
+    }
+
+    let answered = daemon.lines();
+    let answered = answered.iter().filter(|line| line.message() == "delivered");
+    let answered: Vec<_> = answered.map(|line| (line.number("sequence"), line.number("attempt"))).collect();
+    assert_eq!(answered, [(Some(sequence), Some(3))]);
+    assert!(daemon.terminate().await.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_attempt_did_answers_every_later_attempt() {
+    let world = World::builtin().await;
+    let config = config(&world, Grant::guest("cut_short", CUT_SHORT));
+    let daemon = world.start(&config);
+    daemon.following().await;
+    let stored = world.stored();
+    let sequence = changed(&world.pool(), &stored).await;
+    called(&stored, 1).await;
+    daemon.kill();
+    assert_eq!(stored.unfinished(), [("cut_short".to_owned(), sequence, 1)]);
+
+    let daemon = world.start(&config);
+    made_once(&world, daemon, sequence).await;
+}
+
+/// That an attempt was cut short must outlive the end of the next daemon too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_attempt_did_answers_after_a_second_kill_too() {
+    let world = World::builtin().await;
+    // Long enough for the kill to come before attempt 3; the assertion after it says so if it was not.
+    let rules = format!("{CUT_SHORT}\n[settings]\npause_milliseconds = 3000\n");
+    let config = config(&world, Grant::guest("cut_short", &rules));
+    let daemon = world.start(&config);
+    daemon.following().await;
+    let stored = world.stored();
+    let sequence = changed(&world.pool(), &stored).await;
+    called(&stored, 1).await;
+    daemon.kill();
+
+    let daemon = world.start(&config);
+    called(&stored, 2).await;
+    open(&stored, "retry").await;
+    daemon.kill();
+    open(&stored, "retry").await;
+
+    let daemon = world.start(&config);
+    made_once(&world, daemon, sequence).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_delivery_that_nothing_wants_any_more_becomes_a_dead_letter() {
+    let world = World::builtin().await;
+    let pool = world.pool();
+    // Fails each time, and rests for longer and longer in between.
+    let before = Grant { name: "exchanged".into(), component: guest("panic"), rules: String::new() };
+    let daemon = world.start(&config(&world, before));
+    daemon.following().await;
+    let stored = world.stored();
+    let sequence = changed(&pool, &stored).await;
+    open(&stored, "retry").await;
+    assert!(daemon.terminate().await.status.success());
+    open(&stored, "retry").await;
+
+    // This one hears of power states only, not of descriptions.
+    let rules = KEEPALIVE_GRANT.to_owned();
+    let after = Grant { name: "exchanged".into(), component: vm_keepalive(), rules };
+    let mut daemon = world.start(&config(&world, after));
+    daemon.following().await;
+    let (plugin, dead, why) = until(LIMIT, "the delivery is given up", || {
+        stored.dead().pop().ok_or_else(|| format!("{:?}", stored.open_deliveries()))
+    })
+    .await;
+    assert_eq!((plugin.as_str(), dead), ("exchanged", sequence));
+    assert!(why.contains("subscribe"), "{why}");
+    world.settled("exchanged").await;
+
+    // It works on.
+    let vm = pool.find_vm("web-1").unwrap();
+    pool.crash(&vm).unwrap();
+    let runs = |pool: &PoolHandle| pool.record("VM", &vm).unwrap().text("power_state") == "Running";
+    assert!(pool.wait_until(LIMIT, runs).await, "the VM is not started");
+    world.alike().await;
+    world.settled("exchanged").await;
+    assert!(daemon.runs());
+    assert!(daemon.terminate().await.status.success());
+    assert_eq!(stored.cursor("exchanged"), Some(stored.last()));
+    assert_eq!(stored.dead().len(), 1, "{:?}", stored.dead());
+}
