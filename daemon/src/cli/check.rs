@@ -1,5 +1,7 @@
 //! `xapiary check`: everything that is wrong, at once.
 
+use std::path::Path;
+
 use anyhow::Result;
 use plugin_host::Host;
 
@@ -34,8 +36,9 @@ pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
     for warning in &config.warnings {
         anstream::eprintln!("warning: {warning}\n");
     }
-    let (problems, missing) = plugins(&config)?;
-    for warning in &missing {
+    let (mut problems, mut unwise) = plugins(&config)?;
+    state(&config, &arguments.file.config, &mut problems, &mut unwise);
+    for warning in &unwise {
         anstream::eprintln!("warning: {warning}\n");
     }
     for problem in &problems {
@@ -53,6 +56,20 @@ pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
         counted(enabled, "plugin")
     );
     if arguments.connect { connect(&config).await } else { Ok(Answer::Done) }
+}
+
+/// What is wrong with the folder of the journal, seen as the user who asks. One that is not there may still come:
+/// systemd makes the service's own when it starts.
+fn state(config: &Config, file: &Path, problems: &mut Vec<Problem>, unwise: &mut Vec<Problem>) {
+    let folder = config.state.display();
+    if !config.state.exists() {
+        let problem =
+            Problem::file(file, format!("state: the folder for the journal, {folder}, is not there"));
+        unwise.push(problem.instead("systemd makes it for the service; anybody else makes it by hand"));
+    } else if let Err(error) = tempfile::tempfile_in(&config.state) {
+        let problem = Problem::file(file, format!("state: {folder} cannot hold the journal: {error}"));
+        problems.push(problem.instead("give a folder that the daemon may write to"));
+    }
 }
 
 /// What is wrong with plugins and grants, and what plugins ask for beyond their grants.

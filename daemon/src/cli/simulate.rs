@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use simulator::{Doors, Options, Simulator};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     /// The file with that user's password, readable by its owner alone; without it the password is `simulated`
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
-    /// Every so often (30s, 5m), a running VM that is tagged or not goes Halted by itself
+    /// Every so often (30s, 5m), one of the running VMs goes Halted by itself
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     crash_every: Option<Duration>,
     /// How much faster than nature operations run; 1 starts a VM in about four seconds
@@ -50,10 +50,15 @@ pub(super) struct Arguments {
 
 pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     if arguments.http.is_none() && arguments.https.is_none() && arguments.unix.is_none() {
-        bail!("a pool needs a door: give --http, --https or --unix (or several)");
+        anstream::eprintln!(
+            "error: a pool needs a door: give --http, --https or --unix (or several), for example"
+        );
+        anstream::eprintln!("  xapiary simulate --https 127.0.0.1:8443");
+        return Ok(Answer::Misused);
     }
     if !arguments.speed.is_finite() || arguments.speed <= 0.0 {
-        bail!("--speed {} is no speed: give a number above 0", arguments.speed);
+        anstream::eprintln!("error: --speed {} is no speed: give a number above 0", arguments.speed);
+        return Ok(Answer::Misused);
     }
     telemetry::start(LogFormat::Auto, "info")?;
     let defaults = Options::default();
@@ -83,7 +88,7 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     let mut asked_to_stop = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let running = simulator.open(doors).await.context("opening the pool's doors")?;
-    describe(&simulator, &running);
+    describe(arguments, &simulator, &running);
     systemd::ready("simulating a pool");
     tokio::select! {
         _ = asked_to_stop.recv() => {}
@@ -95,7 +100,7 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
 }
 
 /// What a person or a script needs to log in, one fact a line.
-fn describe(simulator: &Simulator, running: &simulator::Running) {
+fn describe(arguments: &Arguments, simulator: &Simulator, running: &simulator::Running) {
     let pool = running.pool();
     let count = |class: &str| pool.records(class).len();
     anstream::println!(
@@ -121,6 +126,12 @@ fn describe(simulator: &Simulator, running: &simulator::Running) {
     if let Some(path) = running.unix_path() {
         anstream::println!("unix: unix:{}", path.display());
     }
+    anstream::println!("user: {}", arguments.user);
+    match &arguments.password_file {
+        Some(path) => anstream::println!("password: as in {}", path.display()),
+        None => anstream::println!("password: {}", Options::default().password),
+    }
+    anstream::println!("It runs until it is stopped, by Ctrl-C for example.");
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

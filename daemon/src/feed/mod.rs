@@ -280,7 +280,7 @@ impl Feed {
         let due = self.pool.client().login_due().await;
         let pause = if due.is_zero() { poll_pause(self.failures) } else { due };
         if !matches!(error, AskError::Call(Error::Waiting { .. })) {
-            tracing::warn!(pool = %self.pool.name(), error = why, again_in_s = pause.as_secs(), "no answer from the pool");
+            tracing::warn!(pool = %self.pool.name(), error = why, again_in_s = pause.as_secs(), "the pool cannot be followed for now");
             self.pool.set_state(PoolState::Lost(why.clone()));
         }
         if self.endpoint.take().is_some() {

@@ -46,7 +46,7 @@ impl Plugin for VmKeepalive {
                     vm = uuid,
                     count = count,
                     most = settings.max_starts,
-                    "{name} stopped by itself and is started"
+                    "{name} stopped by itself and is to be started"
                 );
                 start::start(event, change, name, uuid)?;
                 remember(&key, &starts, &settings, at)

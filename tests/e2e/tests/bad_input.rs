@@ -11,7 +11,7 @@ use smol_str::{SmolStr, format_smolstr};
 use xapi::{Struct, Value};
 
 fn no_answer(line: &Line) -> bool {
-    line.message() == "no answer from the pool"
+    line.message() == "the pool cannot be followed for now"
 }
 
 fn describe(pool: &PoolHandle, name: &str, text: &str) -> SmolStr {

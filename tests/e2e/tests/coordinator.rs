@@ -39,7 +39,7 @@ async fn the_coordinator_is_followed_where_a_member_leads_and_after_it_is_gone()
     // The member takes over. It never had that tag: its database is older, as after a real failover.
     coordinator.close().await;
     member.pool().answer_as_slave_of(None);
-    daemon.wait_for("the loss is told", |line| line.message() == "no answer from the pool").await;
+    daemon.wait_for("the loss is told", |line| line.message() == "the pool cannot be followed for now").await;
     until(LIMIT, "the difference is told after the failover", || {
         let told = stored
             .changes_of("VM", &vm)

@@ -273,7 +273,7 @@ async fn killed_before_the_first_picture_it_still_begins_with_it() {
     pool.spoil_next(3, Some("event.from"), Spoil::Close);
     let daemon = world.start(&config);
     daemon.wait_for_message("connected").await;
-    daemon.wait_for_message("no answer from the pool").await;
+    daemon.wait_for_message("the pool cannot be followed for now").await;
     daemon.kill();
 
     let daemon = world.start(&config);

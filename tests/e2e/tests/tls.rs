@@ -3,7 +3,7 @@
 use e2e::{Authority, Line, TlsFront, World, key_pair, other_key, own_certificate, tls12_secp384r1};
 
 fn no_answer(line: &Line) -> bool {
-    line.message() == "no answer from the pool"
+    line.message() == "the pool cannot be followed for now"
 }
 
 fn pin(fingerprint: &str) -> Option<String> {

@@ -88,6 +88,7 @@ impl Play {
         ));
         for (vm, tags) in [(&hero, &["keepalive"][..]), (&other, &["keepalive", "hands-off"])] {
             prepare(&stage.admin, pool, vm, tags).await?;
+            self.screen.line(Who::Pool, format!("{} is tagged {}", vm.text("name_label"), tags.join(", ")));
         }
         for line in Stage::grant().lines() {
             self.screen.remark(format!("  {line}"));
@@ -194,7 +195,12 @@ impl Play {
                         match (line.source, field("method"), field("advice")) {
                             (Source::Host, Some((_, method)), Some((_, advice))) => {
                                 self.refused += 1;
-                                self.screen.line(Who::Refused, format!("{method}\n{}", advice.trim_end()));
+                                let name = vm.text("name_label");
+                                let text = format!(
+                                    "{plugin} may not call {method} on {name}\n{}",
+                                    advice.trim_end()
+                                );
+                                self.screen.line(Who::Refused, text);
                             }
                             _ => self.screen.line(Who::Plugin, format!("{plugin}: {}", line.message)),
                         }

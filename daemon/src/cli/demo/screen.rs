@@ -8,7 +8,7 @@ use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table};
 
 /// Where the text of a line begins: after time and word.
-const INDENT: usize = 22;
+const INDENT: usize = 23;
 
 /// Who a line is about; all words have the same width on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,9 +95,15 @@ impl Screen {
 /// Lines that are broken to the width and indented to stand under the first.
 fn under_each_other(text: &str, width: Option<usize>) -> String {
     let room = width.map_or(usize::MAX, |width| width.saturating_sub(INDENT).max(40));
-    let lines =
-        text.lines().flat_map(|line| textwrap::wrap(line, textwrap::Options::new(room).break_words(false)));
-    lines.collect::<Vec<_>>().join(&format!("\n{:INDENT$}", ""))
+    let options = textwrap::Options::new(room)
+        .break_words(false)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+        .word_separator(textwrap::WordSeparator::AsciiSpace);
+    let broken = text.lines().flat_map(|line| {
+        // Lines to paste stay whole.
+        if line.contains(" = ") { vec![line.into()] } else { textwrap::wrap(line, &options) }
+    });
+    broken.collect::<Vec<_>>().join(&format!("\n{:INDENT$}", ""))
 }
 
 /// A duration as people read it.
@@ -118,8 +124,8 @@ mod tests {
     fn long_lines_are_broken_only_on_a_terminal() {
         let text = "one two three four five six seven eight nine ten\nsecond";
         assert_eq!(under_each_other(text, None).lines().count(), 2);
-        let broken = under_each_other(text, Some(62));
-        assert!(broken.lines().count() == 3 && broken.lines().all(|line| line.len() <= 62), "{broken}");
+        let broken = under_each_other(text, Some(63));
+        assert!(broken.lines().count() == 3 && broken.lines().all(|line| line.len() <= 63), "{broken}");
     }
 
     #[test]
