@@ -155,7 +155,8 @@ pub(super) fn cast<'r>(vms: impl Iterator<Item = &'r Arc<Record>>) -> Result<(Ar
 pub(super) fn find_component(named: Option<&Path>) -> Result<PathBuf> {
     const FILE: &str = "vm_keepalive.wasm";
     if let Some(named) = named {
-        return Ok(named.to_owned());
+        // The grant that names it lies in another folder.
+        return std::fs::canonicalize(named).with_context(|| format!("looking for {}", named.display()));
     }
     let program = std::env::current_exe().context("finding where this program is")?;
     let beside = |path: &str| program.parent().map(|folder| folder.join(path).join(FILE));

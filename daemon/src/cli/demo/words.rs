@@ -8,7 +8,7 @@ use crate::event::PoolEvent;
 use xapi::events::Change;
 
 /// No value takes more room than this on the screen, in characters.
-const LONGEST: usize = 60;
+const LONGEST: usize = 50;
 
 /// The event with its changed fields, old and new.
 pub(super) fn told(event: &PoolEvent, change: &Change, world: &World) -> String {
@@ -59,7 +59,8 @@ fn cut(text: &str) -> String {
         return text.to_owned();
     }
     let kept: String = text.chars().take(LONGEST).collect();
-    format!("{kept}...")
+    let kept = kept.rsplit_once(' ').map_or(kept.as_str(), |(whole, _)| whole);
+    format!("{kept} ...")
 }
 
 #[cfg(test)]
