@@ -6,7 +6,7 @@ use anyhow::Result;
 use plugin_host::Host;
 
 use super::{Answer, ConfigFile};
-use crate::config::{self, Config, Problem};
+use crate::config::{self, Config, Problem, Problems};
 use crate::router::Installed;
 use crate::service;
 
@@ -20,34 +20,26 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
-    let config = match config::load(&arguments.file.config) {
-        Ok(config) => config,
-        Err(problems) => {
-            for warning in &problems.warnings {
-                anstream::eprintln!("warning: {warning}\n");
-            }
-            for error in &problems.errors {
-                anstream::eprintln!("error: {error}\n");
-            }
-            anstream::eprintln!("{}", counted(problems.errors.len(), "error"));
-            return Ok(Answer::No);
-        }
+    let (config, mut problems) = match config::load(&arguments.file.config) {
+        Ok(config) => (Some(config), Problems::default()),
+        Err(problems) => (None, problems),
     };
-    for warning in &config.warnings {
+    if let Some(config) = &config {
+        problems.warnings.extend(config.warnings.iter().cloned());
+        problems.grants.clone_from(&config.grants);
+        state(config, &arguments.file.config, &mut problems);
+    }
+    plugins(&mut problems)?;
+    for warning in &problems.warnings {
         anstream::eprintln!("warning: {warning}\n");
     }
-    let (mut problems, mut unwise) = plugins(&config)?;
-    state(&config, &arguments.file.config, &mut problems, &mut unwise);
-    for warning in &unwise {
-        anstream::eprintln!("warning: {warning}\n");
+    for error in &problems.errors {
+        anstream::eprintln!("error: {error}\n");
     }
-    for problem in &problems {
-        anstream::eprintln!("error: {problem}\n");
-    }
-    if !problems.is_empty() {
-        anstream::eprintln!("{}", counted(problems.len(), "error"));
+    let Some(config) = config.filter(|_| problems.errors.is_empty()) else {
+        anstream::eprintln!("{}", counted(problems.errors.len(), "error"));
         return Ok(Answer::No);
-    }
+    };
     let enabled = config.grants.iter().filter(|grant_file| grant_file.enabled).count();
     anstream::println!(
         "{} is good: {}, {}",
@@ -60,35 +52,39 @@ pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
 
 /// What is wrong with the folder of the journal, seen as the user who asks. One that is not there may still come:
 /// systemd makes the service's own when it starts.
-fn state(config: &Config, file: &Path, problems: &mut Vec<Problem>, unwise: &mut Vec<Problem>) {
+fn state(config: &Config, file: &Path, problems: &mut Problems) {
     let folder = config.state.display();
     if !config.state.exists() {
         let problem =
             Problem::file(file, format!("state: the folder for the journal, {folder}, is not there"));
-        unwise.push(problem.instead("systemd makes it for the service; anybody else makes it by hand"));
+        let instead = "systemd makes it for the service; anybody else makes it by hand";
+        problems.warnings.push(problem.instead(instead));
     } else if let Err(error) = tempfile::tempfile_in(&config.state) {
         let problem = Problem::file(file, format!("state: {folder} cannot hold the journal: {error}"));
-        problems.push(problem.instead("give a folder that the daemon may write to"));
+        problems.errors.push(problem.instead("give a folder that the daemon may write to"));
     }
 }
 
-/// What is wrong with plugins and grants, and what plugins ask for beyond their grants.
-fn plugins(config: &Config) -> Result<(Vec<Problem>, Vec<Problem>)> {
+/// What is wrong with plugins and grants beyond their files, and what plugins ask for beyond their grants.
+fn plugins(problems: &mut Problems) -> Result<()> {
     let host = Host::new(plugin_host::Options::default())?;
-    let (mut problems, mut missing) = (Vec::new(), Vec::new());
-    for grant_file in config.grants.iter().filter(|grant_file| grant_file.enabled) {
-        match Installed::load(&host, grant_file) {
+    for grant_file in std::mem::take(&mut problems.grants) {
+        let told =
+            |error: &Problem| error.file == grant_file.path && matches!(&*error.key, "file" | "digest");
+        if !grant_file.enabled || problems.errors.iter().any(told) {
+            continue;
+        }
+        match Installed::load(&host, &grant_file) {
             Ok(Installed { missing: Some(lines), .. }) => {
-                let what = "the plugin asks for more than this allows";
-                missing.push(
-                    Problem::file(&grant_file.path, what).instead(format!("to allow it, add\n{lines}")),
-                );
+                let problem = Problem::file(&grant_file.path, "the plugin asks for more than this allows");
+                problems.warnings.push(problem.instead(format!("to allow it, add\n{lines}")));
             }
             Ok(_) => {}
-            Err(wrong) => problems.extend(wrong),
+            Err(wrong) => problems.errors.extend(wrong),
         }
     }
-    Ok((problems, missing))
+    problems.sort();
+    Ok(())
 }
 
 async fn connect(config: &Config) -> Result<Answer> {

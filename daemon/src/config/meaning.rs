@@ -41,6 +41,7 @@ pub(super) fn mean(
     let pools: Vec<Pool> =
         raw.pools.iter().filter_map(|raw| pool::mean(raw, folder, surroundings, problems)).collect();
     let grants = grants(folder, raw.plugins.as_ref(), &raw.start, problems);
+    problems.borrow_mut().grants.clone_from(&grants);
     check_pools_of(&grants, &names, problems);
     Some(Config {
         state: state?,

@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::grant::GrantFile;
+
 /// A place in a file: where a key or value stands, and the line of text that holds it.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -48,12 +50,14 @@ pub(crate) struct Problem {
 }
 
 /// All that is wrong, in the order of the text, and what is merely unwise.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Problems {
     /// What keeps the configuration from being used.
     pub(crate) errors: Vec<Problem>,
     /// What does not.
     pub(crate) warnings: Vec<Problem>,
+    /// The grants that could be read all the same, so that the rest of what is wrong with them can be told too.
+    pub(crate) grants: Vec<GrantFile>,
 }
 
 impl Place {

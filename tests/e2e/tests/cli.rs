@@ -139,7 +139,7 @@ fn shows_a_demo(arguments: &[&str]) {
         "Running -> Halted",
         "vm-keepalive gets event",
         "vm-keepalive calls VM.start on",
-        "refused  VM.start",
+        "refused  vm-keepalive may not call VM.start",
         "runs again",
         "[[allow]]",
         "stays Halted",
