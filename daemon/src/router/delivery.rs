@@ -1,6 +1,7 @@
 //! One delivery: the plugin runs, its effects are recorded, its outcome is made durable.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,6 +22,10 @@ const ROOM_RETRY: Duration = Duration::from_secs(1);
 /// How many of a plugin's last log lines are kept with a dead letter.
 const DEAD_LOG_LINES: usize = 20;
 
+/// The calls in doubt that a plugin was told of, by event and place in the delivery, by attempts that came to an end. One
+/// that makes such a call again does so knowingly.
+pub(super) type Doubts = Arc<Mutex<HashSet<(u64, u32)>>>;
+
 /// What a delivery needs.
 #[derive(Clone)]
 pub(super) struct Delivery {
@@ -32,6 +37,8 @@ pub(super) struct Delivery {
     pub(super) attempt: u32,
     /// The last attempt that was cut short, or 0: what attempts up to it did must not be done again.
     pub(super) cut_short: u32,
+    /// Which calls the plugin was told to be in doubt.
+    pub(super) doubts: Doubts,
 }
 
 /// What is to happen next.

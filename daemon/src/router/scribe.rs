@@ -56,6 +56,13 @@ impl Scribe {
         let effects = delivery.journal.effects(plugin, sequence).await;
         let effects = effects.map_err(|error| format!("reading what an earlier attempt did: {error}"))?;
         let known = replay::earlier(&effects, delivery.cut_short, intent.index, &intent.method, arguments);
+        if let Some(Intended::InDoubt(_)) = &known {
+            let mut told = delivery.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+            if !told.insert((sequence, intent.index)) {
+                // It was told, ended its attempt, and asks for the same call again: it has decided.
+                return Ok(None);
+            }
+        }
         if let Some(known) = &known {
             let known = match known {
                 Intended::InDoubt(why) => why.as_str(),

@@ -5,7 +5,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
 use tokio::time::Instant;
 
-use super::delivery::{self, After, Delivery, finish};
+use super::delivery::{self, After, Delivery, Doubts, finish};
 use super::installed::Installed;
 use super::queue::{Next, Queue};
 use super::{retry, translate};
@@ -72,6 +72,8 @@ pub(crate) struct Worker {
     earlier: HashMap<u64, OpenDelivery>,
     /// The last attempt that was cut short, of the open deliveries that have one.
     cut_short: HashMap<u64, u32>,
+    /// Which calls in doubt the plugin was told of.
+    doubts: Doubts,
     /// The next events of the queue; others are read from the journal when they begin.
     held: HashMap<u64, Recent>,
     running: JoinSet<Result<After, journal::Error>>,
@@ -99,6 +101,7 @@ impl Worker {
             noted_cursor: progress.cursor,
             earlier: progress.open.into_iter().map(|open| (open.sequence, open)).collect(),
             cut_short: HashMap::new(),
+            doubts: Doubts::default(),
             held: HashMap::new(),
             running: JoinSet::new(),
             tasks: HashMap::new(),
@@ -309,6 +312,7 @@ impl Worker {
             event,
             attempt,
             cut_short: self.cut_short.get(&sequence).copied().unwrap_or_default(),
+            doubts: Arc::clone(&self.doubts),
         };
         let task = self.running.spawn(delivery.run(host_event));
         self.tasks.insert(task.id(), next);
@@ -333,6 +337,8 @@ impl Worker {
             After::Retry { at, cut_short } => {
                 if cut_short {
                     self.cut_short.insert(sequence, attempt);
+                    // Whatever it was told is lost with it.
+                    self.forget_doubts(sequence);
                 }
                 self.queue.retry(sequence, at);
             }
@@ -361,7 +367,13 @@ impl Worker {
     fn settled(&mut self, sequence: u64) {
         self.held.remove(&sequence);
         self.cut_short.remove(&sequence);
+        self.forget_doubts(sequence);
         self.queue.settle(sequence);
+    }
+
+    fn forget_doubts(&self, sequence: u64) {
+        let mut told = self.doubts.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|(of, _)| *of != sequence);
     }
 
     async fn note_cursor(&mut self) -> Result<(), journal::Error> {
