@@ -55,7 +55,7 @@ enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
-    /// Look for what has no place in the tree: machine paths, registry hosts, overgrown files
+    /// Look for what has no place in the tree: machine paths, overgrown files
     Tidy,
 }
 
