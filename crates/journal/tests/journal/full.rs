@@ -110,7 +110,8 @@ impl SmallDisk {
             .arg(&folder)
             .output()
             .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self { folder, _parent: parent })
+        // Made only when it is mounted: dropping it unmounts.
+        if mounted { Some(Self { folder, _parent: parent }) } else { None }
     }
 }
 

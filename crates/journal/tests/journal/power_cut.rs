@@ -29,7 +29,8 @@ impl Mounted {
     fn new(image: &Path) -> Option<Self> {
         let folder = tempfile::tempdir().ok()?;
         let (image, on) = (image.to_str()?, folder.path().to_str()?);
-        does("mount", &["-o", "loop,commit=600", image, on]).then_some(Self { folder })
+        // Made only when it is mounted: dropping it unmounts.
+        if does("mount", &["-o", "loop,commit=600", image, on]) { Some(Self { folder }) } else { None }
     }
 }
 
