@@ -106,7 +106,11 @@ impl Service {
                 Ok(installed) => Arc::new(installed),
                 Err(problems) => {
                     for problem in problems {
-                        tracing::error!(plugin = grant_file.name, "the plugin is left out: {problem}");
+                        tracing::error!(
+                            plugin = grant_file.name,
+                            "the plugin is left out: {}",
+                            problem.one_line()
+                        );
                     }
                     continue;
                 }

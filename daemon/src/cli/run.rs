@@ -34,7 +34,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
     };
     telemetry::start(config.log.format, &config.log.level)?;
     for warning in &config.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!("{}", warning.one_line());
     }
     let mut asked_to_stop = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;

@@ -130,16 +130,26 @@ impl fmt::Debug for Place {
     }
 }
 
+impl Problem {
+    /// Place, key, what is wrong and what to write instead, in one line for a log.
+    pub(crate) fn one_line(&self) -> String {
+        let instead = self.instead.iter().flat_map(|instead| instead.lines()).map(str::trim);
+        std::iter::once(self.head().as_str()).chain(instead).collect::<Vec<_>>().join("; ")
+    }
+
+    fn head(&self) -> String {
+        let place = match &self.place {
+            Some(place) => place.to_string(),
+            None => self.file.display().to_string(),
+        };
+        let key = if self.key.is_empty() { String::new() } else { format!("{}: ", self.key) };
+        format!("{place}: {key}{}", self.what)
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Some(place) => write!(out, "{place}: ")?,
-            None => write!(out, "{}: ", self.file.display())?,
-        }
-        if !self.key.is_empty() {
-            write!(out, "{}: ", self.key)?;
-        }
-        out.write_str(&self.what)?;
+        out.write_str(&self.head())?;
         if let Some(place) = &self.place {
             write_line(out, place)?;
         }
