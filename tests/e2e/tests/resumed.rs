@@ -120,6 +120,27 @@ async fn what_a_killed_attempt_did_answers_every_later_attempt() {
     made_once(&world, daemon, sequence).await;
 }
 
+/// A stop waits for what runs, but not for ever: what does not end in time is cut off, and goes on after the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_cuts_off_what_does_not_end_in_time_and_it_goes_on_after_the_next_start() {
+    let world = World::builtin().await;
+    let config = config(&world, Grant::guest("cut_short", CUT_SHORT));
+    let daemon = world.start(&config);
+    daemon.following().await;
+    let stored = world.stored();
+    let sequence = changed(&world.pool(), &stored).await;
+    called(&stored, 1).await;
+    let ended = daemon.terminate().await;
+    assert!(ended.status.success(), "{:?}", ended.status);
+    let stopped = ended.lines.iter().find(|line| line.message() == "stopped").unwrap();
+    assert_eq!(stopped.truth("drained"), Some(false), "{}", stopped.raw);
+    assert_eq!(world.pool().sessions(), 0, "the session was closed all the same");
+    assert_eq!(stored.unfinished(), [("cut_short".to_owned(), sequence, 1)]);
+
+    let daemon = world.start(&config);
+    made_once(&world, daemon, sequence).await;
+}
+
 /// That an attempt was cut short must outlive the end of the next daemon too.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_attempt_did_answers_after_a_second_kill_too() {
