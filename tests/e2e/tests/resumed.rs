@@ -46,6 +46,16 @@ async fn called(stored: &Stored, attempt: u64) {
     .await;
 }
 
+/// A daemon whose guest has made both calls of its first attempt and does not come to an end.
+async fn in_the_first_attempt(world: &World, config: &Config) -> (Daemon, Stored, u64) {
+    let daemon = world.start(config);
+    daemon.following().await;
+    let stored = world.stored();
+    let sequence = changed(&world.pool(), &stored).await;
+    called(&stored, 1).await;
+    (daemon, stored, sequence)
+}
+
 /// Waits until the only open delivery is in this state, such as `retry`.
 async fn open(stored: &Stored, state: &str) {
     until(LIMIT, &format!("a delivery is in state {state}"), || match &stored.open_deliveries()[..] {
@@ -108,11 +118,7 @@ async fn made_once(world: &World, daemon: Daemon, sequence: u64) {
 async fn what_a_killed_attempt_did_answers_every_later_attempt() {
     let world = World::builtin().await;
     let config = config(&world, Grant::guest("cut_short", CUT_SHORT));
-    let daemon = world.start(&config);
-    daemon.following().await;
-    let stored = world.stored();
-    let sequence = changed(&world.pool(), &stored).await;
-    called(&stored, 1).await;
+    let (daemon, stored, sequence) = in_the_first_attempt(&world, &config).await;
     daemon.kill();
     assert_eq!(stored.unfinished(), [("cut_short".to_owned(), sequence, 1)]);
 
@@ -125,11 +131,7 @@ async fn what_a_killed_attempt_did_answers_every_later_attempt() {
 async fn a_stop_cuts_off_what_does_not_end_in_time_and_it_goes_on_after_the_next_start() {
     let world = World::builtin().await;
     let config = config(&world, Grant::guest("cut_short", CUT_SHORT));
-    let daemon = world.start(&config);
-    daemon.following().await;
-    let stored = world.stored();
-    let sequence = changed(&world.pool(), &stored).await;
-    called(&stored, 1).await;
+    let (daemon, stored, sequence) = in_the_first_attempt(&world, &config).await;
     let ended = daemon.terminate().await;
     assert!(ended.status.success(), "{:?}", ended.status);
     let stopped = ended.lines.iter().find(|line| line.message() == "stopped").unwrap();
@@ -148,11 +150,7 @@ async fn what_a_killed_attempt_did_answers_after_a_second_kill_too() {
     // Long enough for the kill to come before attempt 3; the assertion after it says so if it was not.
     let rules = format!("{CUT_SHORT}\n[settings]\npause_milliseconds = 3000\n");
     let config = config(&world, Grant::guest("cut_short", &rules));
-    let daemon = world.start(&config);
-    daemon.following().await;
-    let stored = world.stored();
-    let sequence = changed(&world.pool(), &stored).await;
-    called(&stored, 1).await;
+    let (daemon, stored, sequence) = in_the_first_attempt(&world, &config).await;
     daemon.kill();
 
     let daemon = world.start(&config);
