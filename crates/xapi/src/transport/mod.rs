@@ -150,20 +150,29 @@ impl Transport {
         &self.endpoint
     }
 
-    /// Posts `body` and returns the body of the answer. `timeout` is for the whole exchange.
+    /// Posts `body` with further `headers` and returns the body of the answer. `timeout` is for the whole exchange.
     ///
     /// # Errors
     /// When no complete answer with HTTP 200 came in time.
-    pub async fn post(&self, path: &str, body: String, timeout: Duration) -> Result<Bytes, TransportError> {
+    pub async fn post(
+        &self,
+        path: &str,
+        body: String,
+        headers: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Bytes, TransportError> {
         if body.len() > REQUEST_BYTES_MAX {
             return Err(TransportError::RequestTooLong { bytes: body.len() });
         }
-        let request = self
+        let mut request = self
             .client
             .post(format!("{}{path}", self.url))
             .header(reqwest::header::CONTENT_TYPE, "text/xml")
             .timeout(timeout)
             .body(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
         let response = request.send().await.map_err(|source| self.failed(source))?;
         let status = response.status();
         let mut stream = response.bytes_stream();

@@ -3,15 +3,17 @@
 //! A session is a lease with a number. Whoever keeps something that dies with a session (an event token) compares
 //! numbers: a new number means that everything must be read anew.
 
+mod exchange;
+
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 
+use self::exchange::Request;
 use crate::backoff;
-use crate::codec::{Limits, xml};
+use crate::codec::Limits;
 use crate::error::Error;
 use crate::transport::{Endpoint, Transport, TransportError};
 use crate::value::Value;
@@ -193,7 +195,10 @@ impl Client {
             let lease = self.lease().await?;
             let transports = self.transports();
             let timeout = self.inner.settings.call_timeout;
-            match self.exchange(&transports.calls, method, &with_session(&lease, arguments), timeout).await {
+            match self
+                .exchange(&transports.calls, &Request::new(method, &with_session(&lease, arguments), timeout))
+                .await
+            {
                 Err(error) if !last_try && self.session_ended(&error, &lease).await? => {}
                 outcome => return outcome,
             }
@@ -218,8 +223,8 @@ impl Client {
         let arguments = [Value::Array(classes.to_vec()), token.into(), wait.as_secs_f64().into()];
         let timeout = wait * 2 + Duration::from_secs(15);
         let transports = self.transports();
-        let sent =
-            self.send(&transports.polls, "event.from", &with_session(lease, &arguments), timeout).await;
+        let arguments = with_session(lease, &arguments);
+        let sent = self.send(&transports.polls, &Request::new("event.from", &arguments, timeout)).await;
         let received = Instant::now();
         let outcome = sent.and_then(|reply| self.read("event.from", &reply));
         if let Err(error) = &outcome {
@@ -250,7 +255,10 @@ impl Client {
 
     async fn end(&self, transports: &Transports, lease: &Lease) {
         let ended = self
-            .exchange(&transports.calls, "session.logout", &with_session(lease, &[]), LOGOUT_TIMEOUT)
+            .exchange(
+                &transports.calls,
+                &Request::new("session.logout", &with_session(lease, &[]), LOGOUT_TIMEOUT),
+            )
             .await;
         match ended {
             Ok(_) => tracing::debug!(endpoint = %transports.calls.endpoint(), "logged out"),
@@ -297,7 +305,7 @@ impl Client {
         ];
         for last_try in [false, true] {
             let transports = self.transports();
-            match self.exchange(&transports.calls, method, &arguments, LOGIN_TIMEOUT).await {
+            match self.exchange(&transports.calls, &Request::new(method, &arguments, LOGIN_TIMEOUT)).await {
                 Ok(reference) => {
                     let reference = reference.as_str().unwrap_or_default().to_owned();
                     tracing::debug!(endpoint = %transports.calls.endpoint(), user = settings.user, "logged in");
@@ -331,34 +339,6 @@ impl Client {
             }
         }
         Ok(true)
-    }
-
-    async fn exchange(
-        &self,
-        transport: &Transport,
-        method: &str,
-        arguments: &[Value],
-        timeout: Duration,
-    ) -> Result<Value, Error> {
-        let reply = self.send(transport, method, arguments, timeout).await?;
-        self.read(method, &reply)
-    }
-
-    async fn send(
-        &self,
-        transport: &Transport,
-        method: &str,
-        arguments: &[Value],
-        timeout: Duration,
-    ) -> Result<Bytes, Error> {
-        let sent = transport.post("/", xml::encode_call(method, arguments), timeout).await;
-        sent.map_err(|source| Error::Transport { method: method.to_owned(), source })
-    }
-
-    fn read(&self, method: &str, reply: &[u8]) -> Result<Value, Error> {
-        xml::decode_reply(reply, &self.inner.settings.limits)
-            .map_err(|source| Error::Decode { method: method.to_owned(), source })?
-            .map_err(|failure| Error::Xapi { method: method.to_owned(), failure: without_session(failure) })
     }
 
     fn transports(&self) -> Arc<Transports> {
@@ -408,16 +388,4 @@ fn coordinator_named(error: &Error) -> Option<&str> {
         .parameters
         .first()
         .map(|address| &**address)
-}
-
-/// Session references are secrets, and xapi quotes them in some errors.
-fn without_session(mut failure: crate::codec::Failure) -> crate::codec::Failure {
-    if failure.code.starts_with("SESSION_") {
-        for parameter in &mut failure.parameters {
-            if parameter.starts_with("OpaqueRef:") {
-                *parameter = "(the session)".into();
-            }
-        }
-    }
-    failure
 }
