@@ -11,6 +11,7 @@ use xapi::{NULL_REF, Struct, Value};
 
 use crate::catalog::{self, End, Entry, Place};
 use crate::defaults;
+use crate::state_db::Kept;
 
 /// Deletions that a table remembers at most; beyond, it forgets all but [`GRAVES_KEPT`].
 const GRAVES_MAX: usize = 511;
@@ -21,6 +22,8 @@ const GRAVES_KEPT: usize = 256;
 pub(crate) struct Database {
     tables: Vec<Table>,
     generation: i64,
+    /// What a saved state held beside.
+    pub(crate) kept: Kept,
 }
 
 /// All rows of one class.
@@ -60,7 +63,7 @@ impl Database {
             .iter()
             .map(|entry| Table { entry, rows: BTreeMap::new(), graves: VecDeque::new() })
             .collect();
-        Database { tables, generation: 1 }
+        Database { tables, generation: 1, kept: Kept::default() }
     }
 
     /// The number of the last write.
@@ -217,6 +220,7 @@ impl Database {
         let Some((name, row)) = table.rows.remove_entry(reference) else { return false };
         self.generation += 1;
         let generation = self.generation;
+        self.kept.forget(entry.position, &name);
         table.graves.push_back(Grave { reference: name, created: row.created, deleted: generation });
         if table.graves.len() > GRAVES_MAX {
             table.graves.drain(..table.graves.len() - GRAVES_KEPT);

@@ -2,12 +2,12 @@
 //!
 //! Compares the text form that the database has; `and` and `or` bind equally, left to right, and tighter than `not`.
 
-use xapi::Value;
 use xapi::codec::Failure;
 
 use crate::catalog::Entry;
 use crate::database::Row;
 use crate::failures;
+use crate::state_db::stored;
 
 /// A parsed query, its columns already found.
 #[derive(Debug)]
@@ -61,30 +61,6 @@ impl Side {
             Side::Column(position) => row.values.get(*position).map(stored).unwrap_or_default(),
         }
     }
-}
-
-/// A value as the database writes it.
-fn stored(value: &Value) -> String {
-    match value {
-        Value::String(text) | Value::DateTime(text) => text.to_string(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::Bool(truth) => truth.to_string(),
-        Value::Array(elements) => {
-            let quoted: Vec<String> = elements.iter().map(|element| quoted(&stored(element))).collect();
-            format!("({})", quoted.join(" "))
-        }
-        Value::Struct(members) => {
-            let pair = |(key, value): (&smol_str::SmolStr, &Value)| {
-                format!("({} {})", quoted(key), quoted(&stored(value)))
-            };
-            format!("({})", members.iter().map(pair).collect::<Vec<_>>().join(" "))
-        }
-    }
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -210,6 +186,8 @@ impl Parser<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xapi::Value;
+
     use crate::catalog;
     use crate::database::Database;
 

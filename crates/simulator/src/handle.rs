@@ -55,6 +55,13 @@ impl PoolHandle {
         })
     }
 
+    /// The whole state as `state.db` holds it; [`Simulator::from_state_db`](crate::Simulator::from_state_db) makes the
+    /// same pool of it. It holds whatever secrets the pool holds.
+    #[must_use]
+    pub fn state_db(&self) -> String {
+        self.shared.read(|pool| crate::state_db::dump(&pool.database))
+    }
+
     /// The number of the last change.
     #[must_use]
     pub fn generation(&self) -> i64 {

@@ -27,7 +27,6 @@ mod options;
 mod pool;
 mod random;
 mod session;
-mod sexpr;
 mod shell;
 mod simulator;
 mod state_db;

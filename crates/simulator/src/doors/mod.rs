@@ -4,6 +4,7 @@ mod identity;
 mod listen;
 mod requests;
 mod responses;
+mod state;
 
 pub(crate) use identity::Identity;
 pub(crate) use listen::{open_http, open_https, open_unix};

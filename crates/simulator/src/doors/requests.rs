@@ -9,6 +9,7 @@ use smol_str::{SmolStr, format_smolstr};
 use xapi::codec::{Call, Limits, json, xml};
 
 use super::responses::{self, Body, Refused, Wire};
+use super::state;
 use crate::dispatch::{Door, Request};
 use crate::faults::Spoil;
 use crate::shell::{Answered, Shared};
@@ -32,6 +33,9 @@ pub(super) async fn answer(
     }
     if request.method() == Method::OPTIONS {
         return Ok(responses::preflight());
+    }
+    if request.method() == Method::GET && request.uri().path() == state::PATH {
+        return Ok(state::answer(shared, door, &request));
     }
     if request.method() != Method::POST {
         return Ok(responses::not_found());

@@ -10,9 +10,9 @@ use hyper::body::Frame;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH,
-    CONTENT_TYPE, HeaderValue,
+    CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
 };
-use hyper::{Response, StatusCode};
+use hyper::{Response, StatusCode, Version};
 use xapi::Value;
 use xapi::codec::{Failure, Reply, json, xml};
 
@@ -140,6 +140,30 @@ pub(super) fn server_error(why: &str) -> Response<Body> {
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response.extensions_mut().insert(ReasonPhrase::from_static(b"Internal Error"));
     html(&mut response);
+    response
+}
+
+/// Bytes whose number is not told: they end with the connection, as xapi's own handlers do it.
+pub(super) fn stream(kind: &'static str, bytes: String) -> Response<Body> {
+    let parts = stream::iter([Ok(Frame::data(Bytes::from(bytes)))]);
+    let mut response = Response::new(BoxBody::new(StreamBody::new(parts)));
+    // Version 1.1 would put lengths between the parts.
+    *response.version_mut() = Version::HTTP_10;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store"));
+    response
+}
+
+/// Whoever asks must say who he is.
+pub(super) fn unauthorised() -> Response<Body> {
+    let mut response =
+        Response::new(whole("<html><body><h1>HTTP 401 unauthorised</h1></body></html>".into()));
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    html(&mut response);
+    let realm = HeaderValue::from_static("Basic realm=\"xapi\"");
+    response.headers_mut().insert(WWW_AUTHENTICATE, realm);
     response
 }
 

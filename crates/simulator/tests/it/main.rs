@@ -11,4 +11,5 @@ mod lifecycle;
 mod real;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
+mod state;
 mod tasks;

@@ -11,7 +11,7 @@ use crate::client::{self, SOON};
 use crate::skipped::skipped;
 
 /// Real data lies beside the project; a test without it says so and is skipped.
-fn shared(part: &str) -> Option<PathBuf> {
+pub(crate) fn shared(part: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(part);
     if path.is_dir() {
         return Some(path);
@@ -20,7 +20,7 @@ fn shared(part: &str) -> Option<PathBuf> {
     None
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

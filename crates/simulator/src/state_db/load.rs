@@ -1,12 +1,11 @@
-//! Reads a pool's saved state, `state.db`, as XAPI writes it: XML whose rows carry every column as an attribute.
-//!
-//! Takes files of every age: with or without generations, raw or escaped spaces, columns and tables that are gone
-//! since (counted, not taken), columns that are new since (defaults). Sets that follow from other rows are computed.
+//! Reads a saved state of any age: with or without generations, raw or escaped spaces, columns and tables that are not
+//! known (counted and kept), columns that are new since (defaults). Sets that follow from other rows are computed.
 //! A file that is no state database is refused with the place where that shows.
 
 use std::collections::BTreeMap;
 
 use quick_xml::XmlVersion;
+use quick_xml::events::attributes::{AttrError, Attribute};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 use smol_str::SmolStr;
@@ -16,7 +15,10 @@ use xapi::{Struct, Value};
 use crate::catalog::{self, Entry};
 use crate::database::Database;
 use crate::defaults;
-use crate::sexpr::{self, Expression};
+
+use super::kept::Columns;
+use super::sexpr::{self, Expression};
+use super::text::unescape;
 
 /// Why bytes are no state database.
 #[derive(Debug, thiserror::Error)]
@@ -27,16 +29,17 @@ pub struct StateError {
     byte: usize,
 }
 
-/// What a state database held that was not taken.
+/// What a state database held.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadNotes {
     /// The schema version that the file names, such as `5.66`; empty where it names none.
     pub schema: String,
     /// Rows that were taken.
     pub rows: usize,
-    /// Rows by table that the object model does not know.
+    /// Rows by table that the object model does not know. They are kept and dumped again, but not served.
     pub unknown_tables: BTreeMap<String, usize>,
-    /// How many rows had a column that the object model does not know, by `table.column`.
+    /// How many rows had a column that the object model does not know, by `table.column`. They are kept and dumped
+    /// again, but not served.
     pub unknown_columns: BTreeMap<String, usize>,
     /// Rows by table that do not survive a restart (sessions, tasks).
     pub dropped: BTreeMap<String, usize>,
@@ -132,6 +135,8 @@ impl<'t> Loader<'t> {
                 Some((_, Some(entry))) => self.row(tag, entry),
                 Some((named, None)) => {
                     *self.notes.unknown_tables.entry(named.clone()).or_default() += 1;
+                    let columns = self.columns(tag)?;
+                    self.database.kept.tables.entry(named.clone()).or_default().push(columns);
                     Ok(())
                 }
                 None => Err(self.error("a row outside a table")),
@@ -140,7 +145,7 @@ impl<'t> Loader<'t> {
         }
     }
 
-    /// The manifest: only the schema and the generation matter here. The pool's token in old files is not taken.
+    /// The manifest: the schema and the generation matter here. The pool's token in old files is not taken.
     fn pair(&mut self, tag: &BytesStart<'t>) -> Result<(), StateError> {
         let key = self.attribute(tag, "key")?.unwrap_or_default();
         let value = self.attribute(tag, "value")?.unwrap_or_default();
@@ -151,7 +156,9 @@ impl<'t> Loader<'t> {
                 self.generation =
                     value.parse().map_err(|_| self.error("the manifest's generation_count is no integer"))?;
             }
-            _ => {}
+            // A secret of the hosts that old files hold.
+            "pool_token" => {}
+            _ => self.database.kept.manifest.push((key.into(), value)),
         }
         Ok(())
     }
@@ -164,24 +171,24 @@ impl<'t> Loader<'t> {
         }
         let mut reference = None;
         let mut values: Vec<Option<Value>> = vec![None; entry.class.fields.len()];
-        for attribute in tag.attributes() {
-            let attribute = attribute.map_err(|error| self.error(error.to_string()))?;
-            let column = attribute.key.as_ref();
-            let raw = attribute.normalized_value(XmlVersion::Implicit1_0);
-            let raw = raw.map_err(|error| self.error(error.to_string()))?;
-            match column {
-                "ref" => reference = Some(SmolStr::new(unescape(&raw))),
-                "_ref" if reference.is_none() => reference = Some(SmolStr::new(unescape(&raw))),
+        let mut kept = Columns::new();
+        for (column, text) in self.columns(tag)? {
+            match column.as_str() {
+                "ref" => reference = Some(SmolStr::new(text)),
+                "_ref" if reference.is_none() => reference = Some(SmolStr::new(text)),
                 "_ref" | "__ctime" | "__mtime" => {}
-                _ => match position_of(entry, column) {
+                _ => match position_of(entry, &column) {
                     Some((position, kind)) => {
-                        let value = value(kind, &unescape(&raw))
+                        let value = value(kind, &text)
                             .map_err(|what| self.error(format!("{class}.{column} of a row: {what}")))?;
                         if let Some(slot) = values.get_mut(position) {
                             *slot = Some(value);
                         }
                     }
-                    None => *self.notes.unknown_columns.entry(format!("{class}.{column}")).or_default() += 1,
+                    None => {
+                        *self.notes.unknown_columns.entry(format!("{class}.{column}")).or_default() += 1;
+                        kept.push((column, text));
+                    }
                 },
             }
         }
@@ -192,9 +199,21 @@ impl<'t> Loader<'t> {
             .zip(entry.class.fields)
             .map(|(value, field)| value.unwrap_or_else(|| defaults::of(class, field)))
             .collect();
+        self.database.kept.keep(entry.position, &reference, kept);
         self.database.load(entry, reference, values);
         self.notes.rows += 1;
         Ok(())
+    }
+
+    /// All attributes, escapes undone.
+    fn columns(&self, tag: &BytesStart<'t>) -> Result<Columns, StateError> {
+        let column = |attribute: Result<Attribute<'_>, AttrError>| {
+            let attribute = attribute.map_err(|error| self.error(error.to_string()))?;
+            let value = attribute.normalized_value(XmlVersion::Implicit1_0);
+            let value = value.map_err(|error| self.error(error.to_string()))?;
+            Ok((SmolStr::new(attribute.key.as_ref()), unescape(&value)))
+        };
+        tag.attributes().map(column).collect()
     }
 
     fn attribute(&self, tag: &BytesStart<'t>, name: &str) -> Result<Option<String>, StateError> {
@@ -232,33 +251,6 @@ fn position_of(entry: &'static Entry, column: &str) -> Option<(usize, &'static T
     let found = fields.clone().find(|(_, field)| field.column() == column);
     let plain = || fields.clone().find(|(_, field)| field.name == column.replace("__", "_"));
     found.or_else(plain).map(|(position, field)| (position, &field.kind))
-}
-
-/// Undoes the escapes of attribute text: `%.` is a space, `%_` two, `%t` `%n` `%r` as in C, `%%` itself.
-fn unescape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('%') {
-        out.push_str(before);
-        let mut characters = after.chars();
-        match characters.next() {
-            Some('.') => out.push(' '),
-            Some('_') => out.push_str("  "),
-            Some('t') => out.push('\t'),
-            Some('n') => out.push('\n'),
-            Some('r') => out.push('\r'),
-            Some('%') => out.push('%'),
-            // Old files do not escape at all.
-            Some(other) => {
-                out.push('%');
-                out.push(other);
-            }
-            None => out.push('%'),
-        }
-        rest = characters.as_str();
-    }
-    out.push_str(rest);
-    out
 }
 
 /// One column's text as the value of its type.
