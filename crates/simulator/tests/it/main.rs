@@ -9,6 +9,7 @@ mod faults;
 mod generated;
 mod lifecycle;
 mod real;
+mod recorded;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
 mod state;
