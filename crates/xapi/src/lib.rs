@@ -2,8 +2,10 @@
 //!
 //! - [`codec`]: values to bytes and back, XML-RPC and JSON-RPC; no I/O.
 //! - [`model`]: the schema as tables, records with typed fields, the world of one pool.
+//! - [`query`]: which objects are asked for, in a form that cannot be injected; no I/O.
 //! - [`transport`]: HTTPS, loopback HTTP and the Unix socket; knows no XML.
 //! - [`Client`]: one session, calls, polls; knows no events.
+//! - [`find`]: objects by uuid, by name, by query; typed or by class name.
 //! - [`events`]: a pure state machine that turns `event.from` into old record, new record and changed fields.
 //!
 //! The library knows nothing of the daemon that it was written for.
@@ -14,7 +16,10 @@ pub mod codec;
 mod error;
 pub mod events;
 mod failure;
+pub mod find;
 pub mod model;
+pub mod query;
+mod suggestion;
 pub mod transport;
 mod value;
 

@@ -95,6 +95,21 @@ impl Value {
             _ => None,
         }
     }
+
+    /// What it is, for errors: `a text`, `a map`. Tells nothing of its content.
+    #[must_use]
+    pub fn shape(&self) -> &'static str {
+        match self {
+            Value::String(text) if text.is_empty() => "an empty text",
+            Value::String(_) => "a text",
+            Value::Int(_) => "an integer",
+            Value::Float(_) => "a float",
+            Value::Bool(_) => "a truth value",
+            Value::DateTime(_) => "a date",
+            Value::Array(_) => "a list",
+            Value::Struct(_) => "a map",
+        }
+    }
 }
 
 impl PartialEq for Value {

@@ -2,10 +2,12 @@
 
 #[rustfmt::skip]
 mod generated;
+mod object;
 mod record;
 pub mod schema;
 mod world;
 
+pub use object::{FromRecord, Object, Ref};
 pub use record::{Record, typed};
 pub use schema::{Class, Field, Method, Type};
 pub use world::World;

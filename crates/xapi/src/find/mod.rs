@@ -1,0 +1,233 @@
+//! Finding objects as XAPI offers it: by uuid, by name, all of a class, or those that fit a query.
+//!
+//! [`Client::find_class`] takes a class by name. What is not there is `None` or an
+//! empty list; every answer is checked to have the shape that was promised.
+
+mod answer;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use smol_str::SmolStr;
+
+use crate::client::Client;
+use crate::error::Error;
+use crate::model::schema::{self, Class};
+use crate::model::{FromRecord, Record, Ref};
+use crate::query::{Query, QueryError};
+use crate::suggestion;
+use crate::value::Value;
+
+/// Classes whose `get_all_records_where` ignores the query: they are not in the database, or only partly.
+const IGNORE_QUERIES: [&str; 2] = ["message", "role"];
+
+/// Why objects were not found out. That there are none is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// The schema has no such class. One of a newer pool can be asked for by [`Client::call`].
+    #[error("there is no class {class:?}{}", suggestion::shown(.suggestion.as_deref()))]
+    UnknownClass {
+        /// What was asked for.
+        class: SmolStr,
+        /// A class of a similar name.
+        suggestion: Option<SmolStr>,
+    },
+    /// XAPI cannot find objects of that class in that way.
+    #[error("XAPI has no {class}.{method}")]
+    NotOffered {
+        /// The class.
+        class: &'static str,
+        /// The method that would be needed.
+        method: &'static str,
+    },
+    /// The query cannot be asked. Nothing was sent.
+    #[error("asking for objects of class {class}")]
+    Query {
+        /// The class.
+        class: &'static str,
+        /// Why not.
+        #[source]
+        source: QueryError,
+    },
+    /// The call gave no value.
+    #[error("looking for objects of class {class}")]
+    Call {
+        /// The class.
+        class: &'static str,
+        /// Why not.
+        #[source]
+        source: Error,
+    },
+    /// The pool answered with another shape than the method has.
+    #[error("{method} answered with {found} where {wanted} belongs")]
+    Shape {
+        /// The method.
+        method: String,
+        /// What belongs there.
+        wanted: &'static str,
+        /// What was there.
+        found: &'static str,
+    },
+}
+
+/// Finds objects of one class. Made by [`Client::find_class`]. All its verbs fail in the ways that [`FindError`] lists.
+///
+/// ```
+/// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+/// # stage::example(|client| async move {
+/// use xapi::query::field;
+///
+/// let vms = client.find_class("VM")?;
+/// for vm in vms.records_where(&field("power_state").is("Running")).await? {
+///     println!("{} ({})", vm.text("name_label"), vm.reference);
+/// }
+/// # Ok(()) });
+/// ```
+#[derive(Debug)]
+pub struct Finder<'c, T = Arc<Record>> {
+    client: &'c Client,
+    class: &'static Class,
+    of: PhantomData<fn() -> T>,
+}
+
+impl Client {
+    /// Finds objects of a class by its name, which is looked up without regard to case.
+    ///
+    /// # Errors
+    /// [`FindError::UnknownClass`].
+    pub fn find_class(&self, class: &str) -> Result<Finder<'_>, FindError> {
+        let known = schema::class(class).ok_or_else(|| FindError::UnknownClass {
+            class: class.into(),
+            suggestion: suggestion::for_name(class, schema::classes().iter().map(|known| known.name)),
+        })?;
+        Ok(Finder { client: self, class: known, of: PhantomData })
+    }
+}
+
+impl<T: FromRecord> Finder<'_, T> {
+    /// The class.
+    #[must_use]
+    pub fn class(&self) -> &'static Class {
+        self.class
+    }
+
+    /// The object of that uuid; nothing when there is none (UUID_INVALID).
+    pub async fn by_uuid(&self, uuid: &str) -> Result<Option<Ref<T>>, FindError> {
+        match self.ask("get_by_uuid", &[uuid.into()]).await {
+            Ok((method, answer)) => answer::reference(&method, &answer).map(Some),
+            Err(error) if error.is("UUID_INVALID") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Objects of that name. Names are not unique.
+    pub async fn by_name_label(&self, name: &str) -> Result<Vec<Ref<T>>, FindError> {
+        let (method, answer) = self.ask("get_by_name_label", &[name.into()]).await?;
+        answer::references(&method, &answer)
+    }
+
+    /// All objects.
+    pub async fn all(&self) -> Result<Vec<Ref<T>>, FindError> {
+        let (method, answer) = self.ask("get_all", &[]).await?;
+        answer::references(&method, &answer)
+    }
+
+    /// The objects that fit. Where the pool is older than `get_all_where`, it is asked for their records.
+    pub async fn all_where(&self, query: &Query) -> Result<Vec<Ref<T>>, FindError> {
+        if !IGNORE_QUERIES.contains(&self.class.name) {
+            let text = self.text(query)?;
+            match self.ask("get_all_where", &[text.into()]).await {
+                Ok((method, answer)) => return answer::references(&method, &answer),
+                // A role that may not call extensions is told so instead when the pool does not know a method.
+                Err(error) if error.is("MESSAGE_METHOD_UNKNOWN") || error.is("RBAC_PERMISSION_DENIED") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let records = self.untyped_where(query).await?;
+        Ok(records.into_iter().map(|record| Ref::new(record.reference.clone())).collect())
+    }
+
+    /// One object; nothing when it is gone (HANDLE_INVALID).
+    pub async fn record(&self, reference: &Ref<T>) -> Result<Option<T>, FindError> {
+        match self.ask("get_record", &[reference.into()]).await {
+            Ok((method, answer)) => {
+                let record = answer::record(&method, self.class, reference.as_str(), answer)?;
+                Ok(self.typed([record]).pop())
+            }
+            Err(error) if error.is("HANDLE_INVALID") => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All objects with all fields, in one call.
+    pub async fn all_records(&self) -> Result<Vec<T>, FindError> {
+        Ok(self.typed(self.untyped_all().await?))
+    }
+
+    /// The objects that fit with all fields, in one call. Alerts and roles, for which XAPI ignores queries, are all read
+    /// and compared here.
+    pub async fn records_where(&self, query: &Query) -> Result<Vec<T>, FindError> {
+        Ok(self.typed(self.untyped_where(query).await?))
+    }
+
+    async fn untyped_all(&self) -> Result<Vec<Arc<Record>>, FindError> {
+        let (method, answer) = self.ask("get_all_records", &[]).await?;
+        answer::records(&method, self.class, answer)
+    }
+
+    async fn untyped_where(&self, query: &Query) -> Result<Vec<Arc<Record>>, FindError> {
+        let text = self.text(query)?;
+        if !IGNORE_QUERIES.contains(&self.class.name) {
+            let (method, answer) = self.ask("get_all_records_where", &[text.into()]).await?;
+            return answer::records(&method, self.class, answer);
+        }
+        let mut fitting = Vec::new();
+        for record in self.untyped_all().await? {
+            if query.fits(self.class, &record).map_err(|source| self.unaskable(source))? {
+                fitting.push(record);
+            }
+        }
+        Ok(fitting)
+    }
+
+    /// Calls a method of the class, if it has it, and gives its full name with the answer.
+    async fn ask(&self, method: &'static str, arguments: &[Value]) -> Result<(String, Value), FindError> {
+        let class = self.class.name;
+        // The published datamodel leaves the two with a query out: they are there wherever all records can be had.
+        let listed = if method.ends_with("_where") { "get_all_records" } else { method };
+        if self.class.method(listed).is_none() {
+            return Err(FindError::NotOffered { class, method });
+        }
+        let full = format!("{class}.{method}");
+        let answer = self.client.call(&full, arguments).await;
+        answer.map(|answer| (full, answer)).map_err(|source| FindError::Call { class, source })
+    }
+
+    fn text(&self, query: &Query) -> Result<String, FindError> {
+        query.text(self.class).map_err(|source| self.unaskable(source))
+    }
+
+    fn unaskable(&self, source: QueryError) -> FindError {
+        FindError::Query { class: self.class.name, source }
+    }
+
+    /// All records are of the class of `T`, since the finder was made for it.
+    fn typed(&self, records: impl IntoIterator<Item = Arc<Record>>) -> Vec<T> {
+        records.into_iter().filter_map(T::from_record).collect()
+    }
+}
+
+impl FindError {
+    /// The call's error, if one was made and failed.
+    #[must_use]
+    pub fn call(&self) -> Option<&Error> {
+        match self {
+            FindError::Call { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    fn is(&self, code: &str) -> bool {
+        self.call().is_some_and(|error| error.is(code))
+    }
+}

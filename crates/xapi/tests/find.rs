@@ -1,0 +1,87 @@
+//! Finding objects in a simulated pool, over a real door.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::collections::BTreeSet;
+
+use xapi::find::FindError;
+use xapi::model::{Record, Ref};
+use xapi::query::{Literal, Query, field};
+
+mod stage;
+
+#[tokio::test]
+async fn by_uuid_by_name_and_all() {
+    let (_running, pool, client) = stage::pool().await;
+    let vms = client.find_class("vm").unwrap();
+    let known = pool.records("VM");
+    let one = known.iter().find(|vm| vm.get("is_a_template").unwrap().as_bool() == Some(false)).unwrap();
+
+    let found = vms.by_uuid(one.uuid().unwrap()).await.unwrap().unwrap();
+    assert_eq!(found.as_str(), one.reference);
+    assert_eq!(vms.by_uuid("no-such-uuid").await.unwrap(), None);
+
+    let named = vms.by_name_label(one.text("name_label")).await.unwrap();
+    assert!(named.contains(&found));
+    assert_eq!(vms.by_name_label("no such name").await.unwrap(), []);
+
+    let all: BTreeSet<String> = vms.all().await.unwrap().iter().map(|vm| vm.as_str().to_owned()).collect();
+    assert_eq!(all, known.iter().map(|vm| vm.reference.to_string()).collect());
+
+    let record = vms.record(&found).await.unwrap().unwrap();
+    assert_eq!(record.class, "VM");
+    assert_eq!(record.get("memory_static_max"), one.get("memory_static_max"));
+    assert!(vms.record(&Ref::new("OpaqueRef:gone")).await.unwrap().is_none());
+    assert_eq!(vms.all_records().await.unwrap().len(), known.len());
+}
+
+#[tokio::test]
+async fn by_query() {
+    let (_running, pool, client) = stage::pool().await;
+    let vms = client.find_class("VM").unwrap();
+    let class = vms.class();
+    for query in [
+        field("power_state").is("Running"),
+        field("is_a_template").is(false) & !field("power_state").is("Running"),
+        field("VBDs").is(Literal::Empty),
+        field("resident_on").is(Literal::Null),
+        field("name_label").is_one_of(["Ubuntu", "web-1", "it's"]),
+        Query::parse("not is_a_template = true and is_control_domain = false").unwrap(),
+        Query::everything(),
+        Query::Any(Vec::new()),
+    ] {
+        let fits = |record: &Record| query.fits(class, record).unwrap();
+        let expected: BTreeSet<_> =
+            pool.records("VM").into_iter().filter(fits).map(|vm| vm.reference).collect();
+        let records = vms.records_where(&query).await.unwrap();
+        assert_eq!(
+            records.iter().map(|vm| vm.reference.clone()).collect::<BTreeSet<_>>(),
+            expected,
+            "{query:?}"
+        );
+        let references = vms.all_where(&query).await.unwrap();
+        assert_eq!(
+            references.iter().map(|vm| vm.as_str().into()).collect::<BTreeSet<_>>(),
+            expected,
+            "{query:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_asked_is_not_sent() {
+    let (_running, _pool, client) = stage::pool().await;
+    assert_eq!(
+        client.find_class("hosts").unwrap_err().to_string(),
+        r#"there is no class "hosts", did you mean "host"?"#
+    );
+    let vms = client.find_class("VM").unwrap();
+    let refused = vms.records_where(&field("name_label").is("a\" or true or \"")).await.unwrap_err();
+    assert!(matches!(refused, FindError::Query { class: "VM", .. }), "{refused}");
+    let sessions = client.find_class("session").unwrap();
+    assert_eq!(sessions.all().await.unwrap_err().to_string(), "XAPI has no session.get_all");
+    assert_eq!(
+        sessions.all_where(&Query::everything()).await.unwrap_err().to_string(),
+        "XAPI has no session.get_all_where"
+    );
+}
