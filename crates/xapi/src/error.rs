@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use smol_str::SmolStr;
+
 use crate::codec::{DecodeError, Failure};
 use crate::transport::TransportError;
 
@@ -34,6 +36,21 @@ pub enum Error {
         /// Why.
         #[source]
         source: DecodeError,
+    },
+    /// The schema says that the method cannot be started as a task. Nothing was sent.
+    #[error("{method} has no asynchronous form, it can only be called")]
+    NoAsync {
+        /// The method, without `Async.`.
+        method: String,
+    },
+    /// The task of a started method vanished before its end was seen: xapi was restarted, or somebody destroyed it. It
+    /// may have been done.
+    #[error("the task {task} of {method} vanished before its end was seen")]
+    TaskLost {
+        /// The method, without `Async.`.
+        method: String,
+        /// The task's reference.
+        task: SmolStr,
     },
     /// The password could not be had. Nothing was sent.
     #[error("reading the password of {user:?}")]
@@ -88,9 +105,13 @@ impl Error {
     #[must_use]
     pub fn nothing_done(&self) -> bool {
         match self {
-            Error::Xapi { .. } | Error::Password { .. } | Error::Login { .. } | Error::Waiting { .. } => true,
+            Error::Xapi { .. }
+            | Error::NoAsync { .. }
+            | Error::Password { .. }
+            | Error::Login { .. }
+            | Error::Waiting { .. } => true,
             Error::Transport { source, .. } => source.nothing_sent(),
-            Error::Decode { .. } => false,
+            Error::Decode { .. } | Error::TaskLost { .. } => false,
         }
     }
 

@@ -6,6 +6,7 @@
 //! - [`transport`]: HTTPS, loopback HTTP and the Unix socket; knows no XML.
 //! - [`Client`]: one session, calls, polls; knows no events.
 //! - [`find`]: objects by uuid, by name, by query; typed or by class name.
+//! - [`Task`]: a call that was started, to be waited for by events, cancelled, found again by its [`Mark`].
 //! - [`events`]: a pure state machine that turns `event.from` into old record, new record and changed fields.
 //!
 //! The library knows nothing of the daemon that it was written for.
@@ -20,10 +21,12 @@ pub mod find;
 pub mod model;
 pub mod query;
 mod suggestion;
+mod task;
 pub mod transport;
 mod value;
 
-pub use client::{Client, Lease, Password, Settings};
+pub use client::{CallOptions, Client, Lease, Password, Settings};
 pub use error::Error;
 pub use failure::Failure;
+pub use task::{Mark, MarkError, Task, TaskFeed, TaskState};
 pub use value::{NULL_REF, Struct, Value};

@@ -13,4 +13,5 @@ mod recorded;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
 mod state;
+mod started;
 mod tasks;

@@ -4,6 +4,7 @@
 //! numbers: a new number means that everything must be read anew.
 
 mod exchange;
+mod options;
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -12,9 +13,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 
 use self::exchange::Request;
+pub use self::options::CallOptions;
 use crate::backoff;
 use crate::codec::Limits;
 use crate::error::Error;
+use crate::task::Waiting;
 use crate::transport::{Endpoint, Transport, TransportError};
 use crate::value::Value;
 
@@ -73,6 +76,8 @@ struct Inner {
     /// Calls and event polls never share a connection: xapi serves one connection's requests one after another.
     transports: RwLock<Arc<Transports>>,
     session: Mutex<Session>,
+    /// Who waits for which task.
+    waiting: Waiting,
 }
 
 #[derive(Debug)]
@@ -123,6 +128,7 @@ impl Client {
                 settings,
                 transports: RwLock::new(Arc::new(transports)),
                 session: Mutex::new(session),
+                waiting: Waiting::default(),
             }),
         })
     }
@@ -191,14 +197,27 @@ impl Client {
     /// # Errors
     /// xapi's refusal, or why there is no answer; see [`Error::nothing_done`].
     pub async fn call(&self, method: &str, arguments: &[Value]) -> Result<Value, Error> {
+        self.call_with(method, arguments, &CallOptions::default()).await
+    }
+
+    /// As [`Client::call`], with a mark, a time or a parent task of its own.
+    ///
+    /// # Errors
+    /// As for [`Client::call`].
+    pub async fn call_with(
+        &self,
+        method: &str,
+        arguments: &[Value],
+        options: &CallOptions,
+    ) -> Result<Value, Error> {
+        let headers = options.headers();
+        let timeout = options.timeout().unwrap_or(self.inner.settings.call_timeout);
         for last_try in [false, true] {
             let lease = self.lease().await?;
             let transports = self.transports();
-            let timeout = self.inner.settings.call_timeout;
-            match self
-                .exchange(&transports.calls, &Request::new(method, &with_session(&lease, arguments), timeout))
-                .await
-            {
+            let arguments = with_session(&lease, arguments);
+            let request = Request { method, arguments: &arguments, headers: &headers, timeout };
+            match self.exchange(&transports.calls, &request).await {
                 Err(error) if !last_try && self.session_ended(&error, &lease).await? => {}
                 outcome => return outcome,
             }
@@ -249,8 +268,18 @@ impl Client {
 
     /// Ends the session, if there is one. Failures do not matter: xapi collects what is left behind.
     pub async fn logout(&self) {
+        // With the session goes the right to clean up.
+        _ = tokio::time::timeout(LOGOUT_TIMEOUT, self.inner.waiting.sweep(self)).await;
         let Some(lease) = self.inner.session.lock().await.lease.take() else { return };
         self.end(&self.transports(), &lease).await;
+    }
+
+    pub(crate) async fn has_session(&self) -> bool {
+        self.inner.session.lock().await.lease.is_some()
+    }
+
+    pub(crate) fn waiting(&self) -> &Waiting {
+        &self.inner.waiting
     }
 
     async fn end(&self, transports: &Transports, lease: &Lease) {
