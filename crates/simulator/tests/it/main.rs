@@ -12,6 +12,6 @@ mod real;
 mod recorded;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
-mod state;
 mod started;
+mod state;
 mod tasks;
