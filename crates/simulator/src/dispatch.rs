@@ -55,17 +55,45 @@ pub(crate) enum Answer {
 pub(crate) struct Handler {
     class: &'static Class,
     method: &'static str,
+    way: Way,
+}
+
+/// How a method is done.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    /// By a function of its own.
+    Custom(methods::Custom),
+    /// As the datamodel says.
+    Generated(generated::Kind),
+    /// By writing a field.
+    Plain(methods::PlainSetter),
+    /// Not at all.
+    Unknown,
 }
 
 impl Handler {
+    /// How a method of the datamodel is done here.
+    pub(crate) fn of(class: &'static Class, method: &'static str) -> Self {
+        let way = methods::of(class.name, method)
+            .map(Way::Custom)
+            .or_else(|| generated::kind(class, method).map(Way::Generated))
+            .or_else(|| methods::plain_setter(class, method).map(Way::Plain))
+            .unwrap_or(Way::Unknown);
+        Handler { class, method, way }
+    }
+
+    /// Whether it is done at all.
+    pub(crate) fn known(self) -> bool {
+        !matches!(self.way, Way::Unknown)
+    }
+
     pub(crate) fn run(self, pool: &mut Pool, arguments: &Arguments) -> Result<Outcome, Failure> {
-        if let Some(custom) = methods::of(self.class.name, self.method) {
-            return custom(pool, arguments);
+        match self.way {
+            Way::Custom(custom) => custom(pool, arguments),
+            Way::Generated(kind) => generated::run(pool, self.class, kind, arguments),
+            Way::Plain(setter) => setter.run(pool, self.class, arguments),
+            Way::Unknown => Err(failures::method_unknown(&format!("{}.{}", self.class.name, self.method))),
         }
-        let name = format!("{}.{}", self.class.name, self.method);
-        generated::run(pool, self.class, self.method, arguments)
-            .or_else(|| methods::plain_setter(pool, self.class, self.method, arguments))
-            .unwrap_or_else(|| Err(failures::method_unknown(&name)))
     }
 }
 
@@ -111,7 +139,7 @@ impl Pool {
             let session = arguments.session.clone();
             self.admit(&session)?;
         }
-        let handler = Handler { class, method: method.name };
+        let handler = Handler::of(class, method.name);
         match (class.name, method.name) {
             ("event", "from") => return Ok(Answer::Events(Subscription::new(&arguments)?)),
             ("task" | "event", _) if !asynchronous => {}
@@ -156,6 +184,11 @@ impl Pool {
         let failure = Failure::new("SESSION_AUTHENTICATION_FAILED", [user, "Authentication failure"]);
         Answer::Later(self.clock.lasting(REFUSAL_DELAY), Err(failure))
     }
+}
+
+/// Methods that are answered by dispatching itself, for they concern sessions or wait.
+pub(crate) fn is_built_in(class: &str, method: &str) -> bool {
+    matches!((class, method), ("session", "login_with_password") | ("event", "from"))
 }
 
 /// A method by its wire name, `VM.start`, or by the other one that xapi takes, `VM_start`.

@@ -16,59 +16,111 @@ use crate::{catalog, failures};
 
 type Answered = Result<Outcome, Failure>;
 
-/// Runs a method that follows from the datamodel; `None` when it is none of those.
-pub(crate) fn run(
-    pool: &mut Pool,
-    class: &'static Class,
-    method: &str,
-    arguments: &Arguments,
-) -> Option<Answered> {
-    let table = pool.database.table(class.name)?;
-    let done = |value: Result<Value, Failure>| Some(value.map(Outcome::Done));
+/// What a method that follows from the datamodel does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kind {
+    /// One record.
+    Record,
+    /// All references.
+    All,
+    /// All records.
+    AllRecords,
+    /// References of those that a query fits.
+    AllWhere,
+    /// Records of those that a query fits.
+    AllRecordsWhere,
+    /// The reference that has a uuid.
+    ByUuid,
+    /// References that have a name.
+    ByNameLabel,
+    /// A new row.
+    Create,
+    /// A row taken away.
+    Destroy,
+    /// One field.
+    Get(&'static Field),
+    /// One field written.
+    Set(&'static Field),
+    /// A key put into a map, an element into a set.
+    AddTo(&'static Field),
+    /// A key taken out of a map, an element out of a set.
+    RemoveFrom(&'static Field),
+    /// An element put into a set.
+    Add(&'static Field),
+    /// An element taken out of a set.
+    Remove(&'static Field),
+}
+
+/// What a method does; `None` when it does not follow from the datamodel.
+pub(crate) fn kind(class: &'static Class, method: &str) -> Option<Kind> {
+    catalog::entry(class.name)?;
+    // Constructors and destructors that are written by hand have rules of their own.
+    let generated = || class.method(method).is_some_and(|method| method.generated);
     match method {
-        "get_record" => return done(pool.record_of(class.name, arguments.text(0)).map(Value::Struct)),
-        "get_all" => return done(Ok(Value::Array(table.rows.keys().cloned().map(Value::String).collect()))),
-        "get_all_records" => return done(Ok(records(table, |_| true))),
-        "get_all_where" | "get_all_records_where" => {
-            return done(where_query(table, arguments.text(0), method == "get_all_records_where"));
-        }
-        "get_by_uuid" => return done(by_uuid(pool, class, arguments.text(0))),
-        "get_by_name_label" if class.field("name_label").is_some() => {
-            let named = table.with("name_label", arguments.text(0));
-            return done(Ok(Value::Array(named.cloned().map(Value::String).collect())));
-        }
-        "create" => return Some(create(pool, class, arguments)),
-        "destroy" => return Some(destroy(pool, class, arguments.text(0))),
+        "get_record" => return Some(Kind::Record),
+        "get_all" => return Some(Kind::All),
+        "get_all_records" => return Some(Kind::AllRecords),
+        "get_all_where" => return Some(Kind::AllWhere),
+        "get_all_records_where" => return Some(Kind::AllRecordsWhere),
+        "get_by_uuid" => return Some(Kind::ByUuid),
+        "get_by_name_label" if class.field("name_label").is_some() => return Some(Kind::ByNameLabel),
+        "create" if generated() => return Some(Kind::Create),
+        "destroy" if generated() => return Some(Kind::Destroy),
         _ => {}
     }
-    let change =
-        |change: fn(&mut Pool, &'static Class, &'static Field, &Arguments) -> Result<(), Failure>,
-         field: &'static Field,
-         pool: &mut Pool| {
-            let known = pool.known(class.name, arguments.text(0));
-            Some(known.and_then(|()| change(pool, class, field, arguments)).map(|()| Value::VOID.into()))
-        };
+    let field = |prefix| named(class, method, prefix);
     // Longer prefixes first: a class may have both `add_to_tags` and a field `to_tags`.
-    if let Some(field) = named(class, method, "get_") {
-        let value = pool.database.value(class.name, arguments.text(0), field.name).cloned();
-        return done(value.ok_or_else(|| failures::handle_invalid(class.name, arguments.text(0))));
-    }
-    if let Some(field) = named(class, method, "set_").filter(|field| field.access == Access::ReadWrite) {
-        return change(set, field, pool);
-    }
-    if let Some(field) = named(class, method, "add_to_") {
-        return change(add_to, field, pool);
-    }
-    if let Some(field) = named(class, method, "remove_from_") {
-        return change(remove_from, field, pool);
-    }
-    if let Some(field) = named(class, method, "add_") {
-        return change(add, field, pool);
-    }
-    if let Some(field) = named(class, method, "remove_") {
-        return change(remove, field, pool);
-    }
-    None
+    field("get_")
+        .map(Kind::Get)
+        .or_else(|| field("set_").filter(|field| field.access == Access::ReadWrite).map(Kind::Set))
+        .or_else(|| field("add_to_").map(Kind::AddTo))
+        .or_else(|| field("remove_from_").map(Kind::RemoveFrom))
+        .or_else(|| field("add_").map(Kind::Add))
+        .or_else(|| field("remove_").map(Kind::Remove))
+}
+
+/// Runs a method that follows from the datamodel.
+pub(crate) fn run(pool: &mut Pool, class: &'static Class, kind: Kind, arguments: &Arguments) -> Answered {
+    let first = arguments.text(0);
+    let table = pool.database.table(class.name).ok_or_else(|| failures::handle_invalid(class.name, first))?;
+    let value = match kind {
+        Kind::Record => Value::Struct(pool.record_of(class.name, first)?),
+        Kind::All => Value::Array(table.rows.keys().cloned().map(Value::String).collect()),
+        Kind::AllRecords => records(table, |_| true),
+        Kind::AllWhere => where_query(table, first, false)?,
+        Kind::AllRecordsWhere => where_query(table, first, true)?,
+        Kind::ByUuid => by_uuid(pool, class, first)?,
+        Kind::ByNameLabel => {
+            Value::Array(table.with("name_label", first).cloned().map(Value::String).collect())
+        }
+        Kind::Create => return create(pool, class, arguments),
+        Kind::Destroy => return destroy(pool, class, first),
+        Kind::Get(field) => {
+            let value = pool.database.value(class.name, first, field.name).cloned();
+            value.ok_or_else(|| failures::handle_invalid(class.name, first))?
+        }
+        Kind::Set(field) => return change(pool, class, field, arguments, set),
+        Kind::AddTo(field) => return change(pool, class, field, arguments, add_to),
+        Kind::RemoveFrom(field) => return change(pool, class, field, arguments, remove_from),
+        Kind::Add(field) => return change(pool, class, field, arguments, add),
+        Kind::Remove(field) => return change(pool, class, field, arguments, remove),
+    };
+    Ok(value.into())
+}
+
+/// Writes to one field of one object.
+pub(crate) type Change = fn(&mut Pool, &'static Class, &'static Field, &Arguments) -> Result<(), Failure>;
+
+fn change(
+    pool: &mut Pool,
+    class: &'static Class,
+    field: &'static Field,
+    arguments: &Arguments,
+    change: Change,
+) -> Answered {
+    pool.known(class.name, arguments.text(0))?;
+    change(pool, class, field, arguments)?;
+    Ok(Value::VOID.into())
 }
 
 /// References with records, of the rows that are wanted.

@@ -10,6 +10,7 @@ mod arguments;
 mod builtin;
 mod catalog;
 mod clock;
+mod coverage;
 mod database;
 mod defaults;
 mod dispatch;
@@ -32,6 +33,7 @@ mod simulator;
 mod state_db;
 mod tasks;
 
+pub use coverage::{ClassCoverage, coverage};
 pub use doors::DoorError;
 pub use faults::{Calls, Spoil};
 pub use handle::PoolHandle;

@@ -9,6 +9,7 @@ use xapi::model::schema::{self, Class, Field, Method, Parameter, Role, Type};
 use xapi::{Struct, Value};
 
 use crate::arguments::Arguments;
+use crate::generated::Change;
 use crate::pool::Pool;
 use crate::tasks::{Origin, Outcome};
 use crate::{failures, generated, machine};
@@ -55,13 +56,15 @@ pub(crate) fn of(class: &str, method: &str) -> Option<Custom> {
     Some(function)
 }
 
-/// Setters that xapi has written by hand although they do little more than write the field.
-pub(crate) fn plain_setter(
-    pool: &mut Pool,
-    class: &'static Class,
-    method: &str,
-    arguments: &Arguments,
-) -> Option<Answered> {
+/// A setter that xapi has written by hand although it does little more than write the field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlainSetter {
+    field: &'static Field,
+    change: Change,
+}
+
+/// The plain setter of that name, if it is one.
+pub(crate) fn plain_setter(class: &'static Class, method: &str) -> Option<PlainSetter> {
     let (change, name): (Change, _) = if let Some(name) = method.strip_prefix("set_") {
         (generated::set, name)
     } else if let Some(name) = method.strip_prefix("add_to_") {
@@ -69,25 +72,25 @@ pub(crate) fn plain_setter(
     } else {
         (generated::remove_from, method.strip_prefix("remove_from_")?)
     };
-    if !PLAIN.contains(&(class.name, name)) {
-        return None;
-    }
-    let field = class.field(name)?;
-    let reference = arguments.text(0);
-    Some((|| {
+    let field = class.field(name).filter(|_| PLAIN.contains(&(class.name, name)))?;
+    Some(PlainSetter { field, change })
+}
+
+impl PlainSetter {
+    /// Writes the field, unless the VM must be halted for that and is not.
+    pub(crate) fn run(self, pool: &mut Pool, class: &'static Class, arguments: &Arguments) -> Answered {
+        let reference = arguments.text(0);
         pool.known(class.name, reference)?;
-        if HALTED_ONLY.contains(&name) {
+        if HALTED_ONLY.contains(&self.field.name) {
             let state = pool.database.text("VM", reference, "power_state");
             if state != "Halted" {
                 return Err(failures::bad_power_state(reference, "halted", &state.to_ascii_lowercase()));
             }
         }
-        change(pool, class, field, arguments)?;
+        (self.change)(pool, class, self.field, arguments)?;
         Ok(Value::VOID.into())
-    })())
+    }
 }
-
-type Change = fn(&mut Pool, &'static Class, &'static Field, &Arguments) -> Result<(), Failure>;
 
 /// Fields whose hand-written setter writes the field.
 const PLAIN: &[(&str, &str)] = &[
