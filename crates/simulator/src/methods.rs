@@ -3,6 +3,8 @@
 //! What is in the datamodel and neither here nor follows from it answers as an unknown method: the simulator does less
 //! than a pool, never something else.
 
+use std::collections::BTreeSet;
+
 use smol_str::SmolStr;
 use xapi::codec::Failure;
 use xapi::model::schema::{self, Class, Field, Method, Parameter, Role, Type};
@@ -144,11 +146,20 @@ const HALTED_ONLY: &[&str] = &[
     "memory_static_min",
 ];
 
-/// Names of all methods that can be called, as `system.listMethods` gives.
+/// Names of all methods that a pool has, as `system.listMethods` gives them: hidden ones too, asynchronous forms not.
 pub(crate) fn names() -> impl Iterator<Item = String> {
-    schema::classes()
+    let published = schema::classes()
         .iter()
-        .flat_map(|class| class.methods.iter().map(move |method| format!("{}.{}", class.name, method.name)))
+        .flat_map(|class| class.methods.iter().map(move |method| format!("{}.{}", class.name, method.name)));
+    let queries =
+        schema::classes().iter().filter(|class| class.method("get_all").is_some()).flat_map(|class| {
+            [&GET_ALL_WHERE, &GET_ALL_RECORDS_WHERE].map(|method| format!("{}.{}", class.name, method.name))
+        });
+    let hidden = schema::hidden_methods()
+        .iter()
+        .flat_map(|(class, methods)| methods.iter().map(move |method| format!("{class}.{method}")));
+    // The queries are hidden too, and some classes' are in both lists.
+    published.chain(queries).chain(hidden).collect::<BTreeSet<_>>().into_iter()
 }
 
 /// Methods that the published datamodel leaves out and that every class with `get_all` has.

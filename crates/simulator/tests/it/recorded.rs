@@ -18,6 +18,8 @@ const EXCEPTIONS: &[(&str, &str)] = &[
     ("52-vm-start-fails", "that server had no hypervisor, so no host could take the VM"),
     ("54-task-record", "that clone failed for want of a hypervisor; ours succeeds"),
     ("55-event-from-task", "the same clone"),
+    ("72-list-methods (xml): String(\"VDI.db_introduce\")", "hidden, and gone since"),
+    ("72-list-methods (json): String(\"VDI.db_introduce\")", "hidden, and gone since"),
     ("66-event-from-del", "what a VIF or VBD allows is not kept yet"),
 ];
 
@@ -293,6 +295,11 @@ async fn every_recorded_question_gets_an_answer_of_the_same_shape() {
         let body = response.text().await.unwrap();
         match (reply_of(exchange.wire, &exchange.body), reply_of(exchange.wire, &body)) {
             (Some(Ok(theirs)), Some(Ok(ours))) => {
+                if exchange.name.ends_with("list-methods") {
+                    let ours = ours.as_array().unwrap();
+                    let missing = theirs.as_array().unwrap().iter().filter(|name| !ours.contains(name));
+                    told.extend(missing.map(|name| format!("{here}: {name:?} is missing")));
+                }
                 replay.learn(&theirs, &ours);
                 differences(&here, &theirs, &ours, &replay.names, &mut told);
                 compared += 1;
