@@ -231,6 +231,7 @@ pub(crate) fn client(pool: &config::Pool) -> Result<Client> {
         user_agent: concat!("xapiary/", env!("CARGO_PKG_VERSION")).to_owned(),
         call_timeout: CALL_TIMEOUT,
         limits: Limits::default(),
+        wire: pool.wire,
     })
     .with_context(|| format!("preparing pool {}", pool.name))
 }

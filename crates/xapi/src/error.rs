@@ -52,6 +52,15 @@ pub enum Error {
         /// The task's reference.
         task: SmolStr,
     },
+    /// An argument holds a control character that XML cannot carry; xapi refuses it on its other wire too. Nothing was
+    /// sent. Take it out.
+    #[error("argument {index} of {method} holds a character that cannot be sent to xapi")]
+    Unwritable {
+        /// The method.
+        method: String,
+        /// Which of the arguments, from 0, the session counted.
+        index: usize,
+    },
     /// The password could not be had. Nothing was sent.
     #[error("reading the password of {user:?}")]
     Password {
@@ -107,6 +116,7 @@ impl Error {
         match self {
             Error::Xapi { .. }
             | Error::NoAsync { .. }
+            | Error::Unwritable { .. }
             | Error::Password { .. }
             | Error::Login { .. }
             | Error::Waiting { .. } => true,

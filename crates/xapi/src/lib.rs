@@ -25,7 +25,7 @@ mod task;
 pub mod transport;
 mod value;
 
-pub use client::{CallOptions, Client, Lease, Password, Settings};
+pub use client::{CallOptions, Client, Lease, Password, Settings, Wire};
 pub use error::Error;
 pub use failure::Failure;
 pub use task::{Mark, MarkError, Task, TaskFeed, TaskState};

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use xapi::Wire;
 use xapi::transport::{Address, Endpoint, EndpointError, Fingerprint, Trust};
 
 use super::Surroundings;
@@ -25,6 +26,8 @@ pub(crate) struct Pool {
     pub(crate) user: String,
     /// Where the password is kept. It could be read when the configuration was loaded.
     pub(crate) password: Password,
+    /// Which of XAPI's two wires to speak.
+    pub(crate) wire: Wire,
 }
 
 /// Whether a text can name a pool or a plugin: it stands in file names, logs and command lines.
@@ -50,7 +53,8 @@ pub(super) fn mean(
     let password = raw.password.as_ref().and_then(|password| judge.password(password));
     let endpoint = Endpoint::new(address?, trust?);
     let endpoint = endpoint.map_err(|error| judge.wrong(&raw.place, "url", error.to_string())).ok();
-    Some(Pool { name: name?, endpoint: endpoint?, members: members?, user: user?, password: password? })
+    let wire = raw.wire.unwrap_or_default();
+    Some(Pool { name: name?, endpoint: endpoint?, members: members?, user: user?, password: password?, wire })
 }
 
 struct Judge<'a> {

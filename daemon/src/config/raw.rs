@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use xapi::Wire;
+
 use super::LogFormat;
 use super::problem::{Located, Place, Problem};
 use super::table::Table;
@@ -31,6 +33,7 @@ pub(super) struct RawPool {
     pub(super) password: Option<RawPassword>,
     pub(super) trust: Option<Located<RawTrust>>,
     pub(super) trust_written: bool,
+    pub(super) wire: Option<Wire>,
 }
 
 /// Where a password is kept.
@@ -102,8 +105,9 @@ impl RawPool {
         let password = RawPassword::read(&mut table);
         let trust_written = table.has("trust");
         let trust = RawTrust::read(&mut table);
+        let wire = table.word("wire", &[("auto", Wire::Auto), ("xml", Wire::Xml), ("json", Wire::Json)]);
         let (place, path) = (table.place().clone(), table.path().to_owned());
-        RawPool { place, path, name, url, members, user, password, trust, trust_written }
+        RawPool { place, path, name, url, members, user, password, trust, trust_written, wire }
     }
 }
 

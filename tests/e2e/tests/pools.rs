@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use xapi::codec::Limits;
 use xapi::model::Record;
 use xapi::transport::{Endpoint, Trust};
-use xapi::{Client, Settings, Value};
+use xapi::{Client, Settings, Value, Wire};
 
 /// One test for each file and door, so that they run side by side.
 macro_rules! real_pools {
@@ -155,6 +155,7 @@ fn administrator(world: &World) -> Client {
         user_agent: "administrator/1".into(),
         call_timeout: Duration::from_secs(60),
         limits: Limits::default(),
+        wire: Wire::Auto,
     })
     .unwrap()
 }

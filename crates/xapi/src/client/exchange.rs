@@ -1,15 +1,19 @@
 //! One request and its answer on the wire: values to bytes, bytes to values, failures with the session taken out.
 //! Knows no login and no retry.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::Client;
-use crate::codec::xml;
+use super::wire::{self, Choice, Format};
+use crate::codec::{DecodeError, json, xml};
 use crate::error::Error;
-use crate::transport::Transport;
+use crate::transport::{Answer, Post, Transport, TransportError};
 use crate::value::Value;
+
+/// Answers come in the order of the requests, one on a connection at a time, so they need no name.
+const JSON_ID: i64 = 1;
 
 /// What is sent: the session, where there is one, is the first argument.
 pub(super) struct Request<'a> {
@@ -37,17 +41,98 @@ impl Client {
         self.read(request.method, &reply)
     }
 
-    pub(super) async fn send(&self, transport: &Transport, request: &Request<'_>) -> Result<Bytes, Error> {
-        let sent = transport
-            .post("/", xml::encode_call(request.method, request.arguments), request.headers, request.timeout)
-            .await;
-        sent.map_err(|source| Error::Transport { method: request.method.to_owned(), source })
+    /// Sends a request on the wire that the member speaks. Where that is not known yet, a login finds it out: it is the
+    /// first thing that a member is asked, and the only one that may be asked twice.
+    pub(super) async fn send(&self, transport: &Transport, request: &Request<'_>) -> Result<Received, Error> {
+        let wire = self.inner.settings.wire;
+        let address = transport.endpoint().address();
+        match self.inner.spoken.choose(wire, address, is_login(request.method)) {
+            Choice::Settled(format) => post(transport, request, format, request.timeout).await,
+            Choice::Open => {
+                let asked = Instant::now();
+                let answer = ask(transport, request, Format::Json, request.timeout).await?;
+                if wire::spoken(&answer) != Some(Format::Xml) {
+                    if wire::spoken(&answer) == Some(Format::Json) {
+                        self.inner.spoken.remember(address, Format::Json);
+                    }
+                    return received(request, Format::Json, answer);
+                }
+                tracing::debug!(endpoint = %transport.endpoint(), "no JSON-RPC here, speaking XML-RPC");
+                self.inner.spoken.remember(address, Format::Xml);
+                post(transport, request, Format::Xml, request.timeout.saturating_sub(asked.elapsed())).await
+            }
+        }
     }
 
-    pub(super) fn read(&self, method: &str, reply: &[u8]) -> Result<Value, Error> {
-        xml::decode_reply(reply, &self.inner.settings.limits)
+    pub(super) fn read(&self, method: &str, reply: &Received) -> Result<Value, Error> {
+        let limits = &self.inner.settings.limits;
+        let decoded = match reply.format {
+            Format::Xml => xml::decode_reply(&reply.body, limits),
+            Format::Json => json::decode_reply(&reply.body, limits).map_err(|error| DecodeError {
+                what: if wire::looks_like_xml(&reply.body) {
+                    "XML instead of JSON: this member does not speak JSON-RPC, choose the wire auto or xml"
+                        .into()
+                } else {
+                    error.what
+                },
+                position: error.position,
+            }),
+        };
+        decoded
             .map_err(|source| Error::Decode { method: method.to_owned(), source })?
             .map_err(|failure| Error::Xapi { method: method.to_owned(), failure: without_session(failure) })
+    }
+}
+
+/// An answer and how it is written.
+#[derive(Debug)]
+pub(super) struct Received {
+    format: Format,
+    body: Bytes,
+}
+
+fn is_login(method: &str) -> bool {
+    matches!(method, "session.login_with_password" | "session.slave_local_login_with_password")
+}
+
+async fn post(
+    transport: &Transport,
+    request: &Request<'_>,
+    format: Format,
+    timeout: Duration,
+) -> Result<Received, Error> {
+    let answer = ask(transport, request, format, timeout).await?;
+    received(request, format, answer)
+}
+
+/// The outer error means that there was nothing to ask.
+async fn ask(
+    transport: &Transport,
+    request: &Request<'_>,
+    format: Format,
+    timeout: Duration,
+) -> Result<Result<Answer, TransportError>, Error> {
+    let Request { method, arguments, headers, .. } = *request;
+    let (path, content_type, body) = match format {
+        Format::Xml => {
+            if let Some(index) = arguments.iter().position(|argument| !xml::carries(argument)) {
+                return Err(Error::Unwritable { method: method.to_owned(), index });
+            }
+            ("/", "text/xml", xml::encode_call(method, arguments))
+        }
+        Format::Json => ("/jsonrpc", "application/json", json::encode_call(method, arguments, JSON_ID)),
+    };
+    Ok(transport.post(Post { path, content_type, body, headers, timeout }).await)
+}
+
+fn received(
+    request: &Request<'_>,
+    format: Format,
+    answer: Result<Answer, TransportError>,
+) -> Result<Received, Error> {
+    match answer {
+        Ok(answer) => Ok(Received { format, body: answer.body }),
+        Err(source) => Err(Error::Transport { method: request.method.to_owned(), source }),
     }
 }
 

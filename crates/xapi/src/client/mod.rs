@@ -5,6 +5,7 @@
 
 mod exchange;
 mod options;
+mod wire;
 
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
@@ -14,17 +15,22 @@ use tokio::sync::Mutex;
 
 use self::exchange::Request;
 pub use self::options::CallOptions;
+pub use self::wire::Wire;
 use crate::backoff;
 use crate::codec::Limits;
 use crate::error::Error;
 use crate::task::Waiting;
-use crate::transport::{Endpoint, Transport, TransportError};
+use crate::transport::{Endpoint, Setup, Transport, TransportError};
 use crate::value::Value;
 
 /// How long xapi may take for a login: several failure paths sleep 5 s, and logins are throttled.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a logout may take before we leave it to xapi's own collection of sessions.
 const LOGOUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Calls that may be on their way at once, each on a connection of its own; further ones wait for their turn.
+const CALL_CONNECTIONS: usize = 4;
+/// Event polls that may be open at once, each on a connection of its own.
+const POLL_CONNECTIONS: usize = 4;
 /// The API version that we were written against; servers ignore it.
 const API_VERSION: &str = "2.20";
 
@@ -47,6 +53,8 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// Bounds on answers.
     pub limits: Limits,
+    /// Which of XAPI's two wires to speak.
+    pub wire: Wire,
 }
 
 /// Where a password comes from.
@@ -78,6 +86,8 @@ struct Inner {
     session: Mutex<Session>,
     /// Who waits for which task.
     waiting: Waiting,
+    /// What each member speaks.
+    spoken: wire::Spoken,
 }
 
 #[derive(Debug)]
@@ -129,6 +139,7 @@ impl Client {
                 transports: RwLock::new(Arc::new(transports)),
                 session: Mutex::new(session),
                 waiting: Waiting::default(),
+                spoken: wire::Spoken::default(),
             }),
         })
     }
@@ -401,8 +412,15 @@ impl Client {
 
 impl Transports {
     fn to(endpoint: &Endpoint, settings: &Settings) -> Result<Self, TransportError> {
-        let new = || Transport::new(endpoint, &settings.user_agent, settings.limits.bytes);
-        Ok(Transports { calls: new()?, polls: new()? })
+        let new = |connections| {
+            let setup = Setup {
+                user_agent: settings.user_agent.clone(),
+                reply_bytes_max: settings.limits.bytes,
+                connections,
+            };
+            Transport::new(endpoint, setup)
+        };
+        Ok(Transports { calls: new(CALL_CONNECTIONS)?, polls: new(POLL_CONNECTIONS)? })
     }
 }
 

@@ -3,25 +3,12 @@
 //! Both directions are here: a client encodes calls and decodes replies, a server (the simulator) the reverse.
 
 pub mod json;
+mod limits;
 pub mod xml;
 
+pub use self::limits::Limits;
 pub use crate::failure::Failure;
 use crate::value::Value;
-
-/// Bounds on what a decoder takes from a peer.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Longest message, in bytes. A reply with 10,000 records is about 30 MB.
-    pub bytes: usize,
-    /// Deepest nesting of values. XAPI's own are at most 7 deep.
-    pub depth: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { bytes: 64 * 1024 * 1024, depth: 64 }
-    }
-}
 
 /// A method with its arguments, as a server sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]

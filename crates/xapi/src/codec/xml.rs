@@ -8,10 +8,14 @@ use quick_xml::events::{BytesStart, Event};
 use quick_xml::reader::Reader;
 use smol_str::{SmolStr, SmolStrBuilder};
 
+use super::limits::Meter;
 use super::{Call, DecodeError, Failure, Limits, Reply, failure_from};
 use crate::value::{Struct, Value};
 
-/// A request body.
+/// How much of the name of an unknown type is quoted in an error.
+const TYPE_NAME_CHARS: usize = 32;
+
+/// A request body. What XML cannot carry (see [`carries`]) is left out of texts; ask first.
 #[must_use]
 pub fn encode_call(method: &str, arguments: &[Value]) -> String {
     let mut out = String::with_capacity(256);
@@ -20,7 +24,7 @@ pub fn encode_call(method: &str, arguments: &[Value]) -> String {
     out.push_str("</methodName><params>");
     for argument in arguments {
         out.push_str("<param>");
-        write_value(&mut out, argument);
+        write_value(&mut out, argument, Names::Escaped);
         out.push_str("</param>");
     }
     out.push_str("</params></methodCall>");
@@ -37,7 +41,7 @@ pub fn encode_reply(reply: &Reply) -> String {
     match reply {
         Ok(value) => {
             out.push_str("<value>Success</value></member><member><name>Value</name>");
-            write_value(&mut out, value);
+            write_value(&mut out, value, Names::Bare);
         }
         Err(failure) => {
             out.push_str(
@@ -57,7 +61,7 @@ pub fn encode_reply(reply: &Reply) -> String {
 #[must_use]
 pub fn encode_bare_reply(value: &Value) -> String {
     let mut out = String::from("<?xml version=\"1.0\"?><methodResponse><params><param>");
-    write_value(&mut out, value);
+    write_value(&mut out, value, Names::Bare);
     out.push_str("</param></params></methodResponse>");
     out
 }
@@ -66,7 +70,7 @@ pub fn encode_bare_reply(value: &Value) -> String {
 #[must_use]
 pub fn encode_value(value: &Value) -> String {
     let mut out = String::new();
-    write_value(&mut out, value);
+    write_value(&mut out, value, Names::Bare);
     out
 }
 
@@ -156,7 +160,33 @@ pub fn decode_value(text: &str, limits: &Limits) -> Result<Value, DecodeError> {
     Ok(value)
 }
 
-fn write_value(out: &mut String, value: &Value) {
+/// Whether every text and name in `value` gets through an XML request as it is. XML 1.0 has no control characters but
+/// tab and line ends, and neither U+FFFE nor U+FFFF; xapi refuses them on its other wire too.
+#[must_use]
+pub fn carries(value: &Value) -> bool {
+    let text = |text: &str| text.chars().all(is_carried);
+    match value {
+        Value::String(content) | Value::DateTime(content) => text(content),
+        Value::Array(elements) => elements.iter().all(carries),
+        Value::Struct(members) => members.iter().all(|(name, member)| text(name) && carries(member)),
+        Value::Int(_) | Value::Float(_) | Value::Bool(_) => true,
+    }
+}
+
+fn is_carried(character: char) -> bool {
+    !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// How members' names are written.
+#[derive(Clone, Copy)]
+enum Names {
+    /// As XML wants them: xapi reads them so.
+    Escaped,
+    /// As they are: xapi writes them so, see the head of this file.
+    Bare,
+}
+
+fn write_value(out: &mut String, value: &Value, names: Names) {
     use std::fmt::Write as _;
     match value {
         Value::String(text) => return write_text(out, text),
@@ -172,7 +202,7 @@ fn write_value(out: &mut String, value: &Value) {
         Value::Array(elements) => {
             out.push_str("<value><array><data>");
             for element in elements {
-                write_value(out, element);
+                write_value(out, element, names);
             }
             out.push_str("</data></array>");
         }
@@ -180,10 +210,12 @@ fn write_value(out: &mut String, value: &Value) {
             out.push_str("<value><struct>");
             for (name, member) in members.iter() {
                 out.push_str("<member><name>");
-                // As xapi does it: names go out as they are, see the head of this file.
-                out.push_str(name);
+                match names {
+                    Names::Escaped => escape(out, name),
+                    Names::Bare => out.push_str(name),
+                }
                 out.push_str("</name>");
-                write_value(out, member);
+                write_value(out, member, names);
                 out.push_str("</member>");
             }
             out.push_str("</struct>");
@@ -209,7 +241,7 @@ fn float_text(number: f64) -> String {
     }
 }
 
-/// Escapes markup and drops the control characters that XML 1.0 cannot carry, as xapi does.
+/// Escapes markup and drops the characters that XML 1.0 cannot carry, as xapi does.
 fn escape(out: &mut String, text: &str) {
     for character in text.chars() {
         match character {
@@ -217,9 +249,8 @@ fn escape(out: &mut String, text: &str) {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '\r' => out.push_str("&#13;"),
-            '\t' | '\n' => out.push(character),
-            control if u32::from(control) < 0x20 => {}
-            other => out.push(other),
+            other if is_carried(other) => out.push(other),
+            _ => {}
         }
     }
 }
@@ -232,19 +263,16 @@ enum Tag<'i> {
 struct Parser<'i> {
     reader: Reader<&'i [u8]>,
     input: &'i str,
-    depth: usize,
+    meter: Meter,
 }
 
 impl<'i> Parser<'i> {
     fn new(body: &'i [u8], limits: &Limits) -> Result<Self, DecodeError> {
-        if body.len() > limits.bytes {
-            return Err(DecodeError::new(format!("longer than {} bytes", limits.bytes), limits.bytes));
-        }
-        let input =
-            std::str::from_utf8(body).map_err(|error| DecodeError::new("not UTF-8", error.valid_up_to()))?;
+        let meter = Meter::new(limits);
+        let input = meter.message(body)?;
         let mut reader = Reader::from_str(input);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Parser { reader, input, depth: limits.depth })
+        Ok(Parser { reader, input, meter })
     }
 
     fn position(&self) -> usize {
@@ -302,13 +330,12 @@ impl<'i> Parser<'i> {
 
     /// After `<value>`: its content, up to and with `</value>`.
     fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
-        if depth > self.depth {
-            return Err(self.error(format!("values nest deeper than {}", self.depth)));
-        }
+        self.meter.depth(depth, self.position())?;
+        self.meter.value(self.position())?;
         // Nearly every value is one run of plain text: take it without building anything.
         let first = match self.event()? {
             Event::Text(text) => match self.event()? {
-                Event::End(_) => return Ok(Value::String(SmolStr::new(&*text))),
+                Event::End(_) => return self.short(&text).map(Value::String),
                 Event::Start(start) if text.trim_ascii().is_empty() => start,
                 next => return Ok(Value::String(self.text_from(Some(&text), next)?)),
             },
@@ -334,7 +361,10 @@ impl<'i> Parser<'i> {
             }
             "array" => self.array(depth)?,
             "struct" => self.members(depth)?,
-            other => return Err(self.error(format!("unknown type <{}>", other.escape_debug()))),
+            other => {
+                let start: String = other.chars().take(TYPE_NAME_CHARS).collect();
+                return Err(self.error(format!("unknown type <{}>", start.escape_debug())));
+            }
         };
         self.close()?;
         Ok(value)
@@ -346,6 +376,8 @@ impl<'i> Parser<'i> {
         let plain = self.plain_ahead(depth);
         loop {
             while plain && let Some((element, rest)) = plain_element(self.rest()) {
+                self.meter.value(self.position())?;
+                self.plain_text_fits(&element)?;
                 elements.push(element);
                 self.go_on_at(rest);
             }
@@ -364,6 +396,9 @@ impl<'i> Parser<'i> {
         let plain = self.plain_ahead(depth);
         loop {
             while plain && let Some((name, value, rest)) = plain_member(self.rest()) {
+                self.meter.value(self.position())?;
+                self.meter.text(name.len(), self.position())?;
+                self.plain_text_fits(&value)?;
                 members.push(name, value);
                 self.go_on_at(rest);
             }
@@ -383,7 +418,18 @@ impl<'i> Parser<'i> {
     /// Whether values inside the element that was just opened may be read by [`plain_value`]: not where the depth is
     /// used up, and not after `<struct/>`, whose end is still to come although nothing is inside.
     fn plain_ahead(&self, depth: usize) -> bool {
-        depth < self.depth && !self.input.get(..self.position()).is_some_and(|before| before.ends_with("/>"))
+        depth < self.meter.deepest()
+            && !self.input.get(..self.position()).is_some_and(|before| before.ends_with("/>"))
+    }
+
+    fn plain_text_fits(&self, value: &Value) -> Result<(), DecodeError> {
+        self.meter.text(value.as_str().map_or(0, str::len), self.position())
+    }
+
+    /// A text that is all of its element.
+    fn short(&self, text: &str) -> Result<SmolStr, DecodeError> {
+        self.meter.text(text.len(), self.position())?;
+        Ok(SmolStr::new(text))
     }
 
     fn rest(&self) -> &'i str {
@@ -408,6 +454,7 @@ impl<'i> Parser<'i> {
         }
         let length = rest.find(CLOSE).ok_or_else(|| self.error("a member's name does not end"))?;
         let raw = rest.get(..length).unwrap_or_default();
+        self.meter.text(raw.len(), from)?;
         self.go_on_at(rest.get(length..).unwrap_or_default());
         self.close()?;
         if !raw.contains('&') || raw.contains('<') {
@@ -421,7 +468,7 @@ impl<'i> Parser<'i> {
         match self.event()? {
             Event::End(_) => Ok(SmolStr::default()),
             Event::Text(text) => match self.event()? {
-                Event::End(_) => Ok(SmolStr::new(&*text)),
+                Event::End(_) => self.short(&text),
                 next => self.text_from(Some(&text), next),
             },
             next => self.text_from(None, next),
@@ -430,24 +477,33 @@ impl<'i> Parser<'i> {
 
     fn text_from(&mut self, start: Option<&str>, mut next: Event<'i>) -> Result<SmolStr, DecodeError> {
         let mut text = SmolStrBuilder::new();
-        text.push_str(start.unwrap_or_default());
+        let mut length = 0;
+        let mut add = |more: &str, meter: &Meter, position| {
+            length += more.len();
+            meter.text(length, position)?;
+            text.push_str(more);
+            Ok(())
+        };
+        add(start.unwrap_or_default(), &self.meter, self.position())?;
         loop {
+            let position = self.position();
             match next {
                 Event::End(_) => return Ok(text.finish()),
-                Event::Text(more) => text.push_str(&more),
-                Event::CData(more) => text.push_str(&more),
+                Event::Text(more) => add(&more, &self.meter, position)?,
+                Event::CData(more) => add(&more, &self.meter, position)?,
                 Event::GeneralRef(reference) => {
                     let resolved =
                         reference.resolve_char_ref().map_err(|error| self.error(error.to_string()))?;
-                    match (resolved, &*reference) {
-                        (Some(character), _) => text.push(character),
-                        (None, "amp") => text.push('&'),
-                        (None, "lt") => text.push('<'),
-                        (None, "gt") => text.push('>'),
-                        (None, "quot") => text.push('"'),
-                        (None, "apos") => text.push('\''),
+                    let meant = match (resolved, &*reference) {
+                        (Some(character), _) => character,
+                        (None, "amp") => '&',
+                        (None, "lt") => '<',
+                        (None, "gt") => '>',
+                        (None, "quot") => '"',
+                        (None, "apos") => '\'',
                         (None, _) => return Err(self.error("an unknown entity")),
-                    }
+                    };
+                    add(meant.encode_utf8(&mut [0; 4]), &self.meter, position)?;
                 }
                 Event::Comment(_) => {}
                 Event::Eof => return Err(self.error("the document ends early")),

@@ -5,8 +5,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::identity::Identity;
+
 /// A way to reach a member.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Address {
     /// TLS, port 443 unless said otherwise.
     Https {
@@ -48,6 +50,7 @@ pub enum Trust {
 pub struct Endpoint {
     address: Address,
     trust: Trust,
+    identity: Option<Identity>,
 }
 
 /// Why an address cannot be used.
@@ -64,6 +67,11 @@ pub enum EndpointError {
         "https needs to know whom to trust: a pinned fingerprint, an authority file, or the system's authorities"
     )]
     NoTrust,
+    /// A client certificate without HTTPS.
+    #[error(
+        "a client certificate is shown over https only: write an https address, or leave the certificate out"
+    )]
+    IdentityWithoutTls,
     /// Not 64 hexadecimal digits.
     #[error(
         "{0:?} is no SHA-256 fingerprint: 64 hexadecimal digits, with or without colons and a sha256: in front"
@@ -79,7 +87,18 @@ impl Endpoint {
     pub fn new(address: Address, trust: Trust) -> Result<Self, EndpointError> {
         match (&address, &trust) {
             (Address::Https { .. }, Trust::None) => Err(EndpointError::NoTrust),
-            _ => Ok(Endpoint { address, trust }),
+            _ => Ok(Endpoint { address, trust, identity: None }),
+        }
+    }
+
+    /// The same, showing a client certificate of our own.
+    ///
+    /// # Errors
+    /// Without HTTPS there is nobody to show it to.
+    pub fn with_identity(self, identity: Identity) -> Result<Self, EndpointError> {
+        match self.address {
+            Address::Https { .. } => Ok(Endpoint { identity: Some(identity), ..self }),
+            Address::Http { .. } | Address::Unix(_) => Err(EndpointError::IdentityWithoutTls),
         }
     }
 
@@ -93,6 +112,12 @@ impl Endpoint {
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// The client certificate that we show, if any.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
     }
 
     /// The same way to another member, as HOST_IS_SLAVE names it: a bare name or address, IPv6 without brackets. With
@@ -112,21 +137,35 @@ impl Endpoint {
             Address::Http { port, .. } => format!("http://{host}:{port}").parse()?,
             Address::Unix(path) => Address::Unix(path.clone()),
         };
-        Ok(Endpoint { address, trust: self.trust.clone() })
+        Ok(Endpoint { address, trust: self.trust.clone(), identity: self.identity.clone() })
     }
 }
 
 impl Address {
     pub(super) fn url(&self) -> String {
-        let bracketed = |host: &str| match host.parse() {
-            Ok(IpAddr::V6(address)) => format!("[{address}]"),
-            _ => host.to_owned(),
-        };
         match self {
             Address::Https { host, port } => format!("https://{}:{port}", bracketed(host)),
             Address::Http { host, port } => format!("http://{}:{port}", bracketed(host)),
             Address::Unix(_) => "http://localhost".to_owned(),
         }
+    }
+
+    /// As the `Host` header says it: without the port that goes without saying.
+    pub(super) fn authority(&self) -> String {
+        match self {
+            Address::Https { host, port: 443 } | Address::Http { host, port: 80 } => bracketed(host),
+            Address::Https { host, port } | Address::Http { host, port } => {
+                format!("{}:{port}", bracketed(host))
+            }
+            Address::Unix(_) => "localhost".to_owned(),
+        }
+    }
+}
+
+fn bracketed(host: &str) -> String {
+    match host.parse() {
+        Ok(IpAddr::V6(address)) => format!("[{address}]"),
+        _ => host.to_owned(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -13,18 +14,19 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::endpoint::{Fingerprint, Trust};
+use super::identity::Identity;
 
 type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// The TLS side of a client. xapi speaks TLS 1.2 with secp384r1 only; the ring provider has it.
-pub(super) fn client_config(trust: &Trust) -> Result<ClientConfig, BoxedError> {
+pub(super) fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<ClientConfig, BoxedError> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    Ok(match trust {
+    let builder = match trust {
         Trust::Pinned(pins) => {
             let verifier = PinnedVerifier { pins: pins.clone(), provider };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
         Trust::Authority(pem) => {
             let mut roots = RootCertStore::empty();
@@ -34,7 +36,7 @@ pub(super) fn client_config(trust: &Trust) -> Result<ClientConfig, BoxedError> {
             if roots.is_empty() {
                 return Err("the authority file holds no certificate in PEM form".into());
             }
-            builder.with_root_certificates(roots).with_no_client_auth()
+            builder.with_root_certificates(roots)
         }
         Trust::System => {
             let mut roots = RootCertStore::empty();
@@ -43,9 +45,15 @@ pub(super) fn client_config(trust: &Trust) -> Result<ClientConfig, BoxedError> {
             if roots.is_empty() {
                 return Err("the operating system has no trusted authorities".into());
             }
-            builder.with_root_certificates(roots).with_no_client_auth()
+            builder.with_root_certificates(roots)
         }
-        Trust::None => unused_config(),
+        Trust::None => return Ok(unused_config()),
+    };
+    Ok(match identity {
+        Some(identity) => {
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())))
+        }
+        None => builder.with_no_client_auth(),
     })
 }
 

@@ -9,7 +9,7 @@ use simulator::{Doors, Options, Running, Simulator};
 use xapi::codec::Limits;
 use xapi::model::Record;
 use xapi::transport::{Address, Endpoint, Trust};
-use xapi::{Client, Settings, Value};
+use xapi::{Client, Settings, Value, Wire};
 
 use crate::config::{self, Config};
 
@@ -132,6 +132,7 @@ fn admin(running: &Running) -> Result<Client> {
         user_agent: "xapiary-demo".to_owned(),
         call_timeout: std::time::Duration::from_secs(60),
         limits: Limits::default(),
+        wire: Wire::Auto,
     })?;
     Ok(client)
 }

@@ -1,0 +1,241 @@
+//! JSON text to values, in one pass. Written for XAPI: bare `NaN` and `Infinity` are floats, integers are exact, and
+//! every bound of [`Limits`] holds while reading. Knows no request and no response.
+
+use std::borrow::Cow;
+
+use smol_str::SmolStr;
+
+use crate::codec::DecodeError;
+use crate::codec::limits::{Limits, Meter};
+use crate::value::{Struct, Value};
+
+pub(super) struct Reader<'i> {
+    input: &'i str,
+    position: usize,
+    meter: Meter,
+}
+
+impl<'i> Reader<'i> {
+    pub(super) fn new(body: &'i [u8], limits: &Limits) -> Result<Self, DecodeError> {
+        let meter = Meter::new(limits);
+        Ok(Reader { input: meter.message(body)?, position: 0, meter })
+    }
+
+    /// Nothing but white space may follow.
+    pub(super) fn end(&mut self) -> Result<(), DecodeError> {
+        match self.next_byte() {
+            None => Ok(()),
+            Some(_) => Err(self.error("something follows the end")),
+        }
+    }
+
+    /// The members of the object that comes next: `member` is called at each value and must read it.
+    pub(super) fn object(
+        &mut self,
+        mut member: impl FnMut(&mut Self, Cow<'i, str>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.expect(b'{', "expected an object")?;
+        if self.passed(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.expect(b'"', "expected a member's name")?;
+            let name = self.text()?;
+            self.expect(b':', "expected a colon after a member's name")?;
+            member(self, name)?;
+            if self.passed(b'}') {
+                return Ok(());
+            }
+            self.expect(b',', "expected a comma or the end of the object")?;
+        }
+    }
+
+    /// The value that comes next, inside `depth` others; `None` for `null`.
+    pub(super) fn optional(&mut self, depth: usize) -> Result<Option<Value>, DecodeError> {
+        if self.next_byte() == Some(b'n') { self.word().map(|_| None) } else { self.value(depth).map(Some) }
+    }
+
+    /// The value that comes next, inside `depth` others. `null` is void.
+    pub(super) fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        let first = self.next_byte();
+        self.meter.depth(depth, self.position)?;
+        self.meter.value(self.position)?;
+        match first {
+            Some(b'"') => {
+                self.position += 1;
+                self.text().map(|text| Value::String(SmolStr::new(text)))
+            }
+            Some(b'{') => {
+                let mut members = Struct::new();
+                self.object(|reader, name| {
+                    let value = reader.value(depth + 1)?;
+                    members.push(SmolStr::new(name), value);
+                    Ok(())
+                })?;
+                Ok(Value::Struct(members))
+            }
+            Some(b'[') => self.array(depth),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(byte) if byte.is_ascii_alphabetic() => self.word(),
+            Some(_) => Err(self.error("expected a value")),
+            None => Err(self.error("the text ends early")),
+        }
+    }
+
+    fn array(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        self.expect(b'[', "expected a list")?;
+        let mut elements = Vec::new();
+        if self.passed(b']') {
+            return Ok(Value::Array(elements));
+        }
+        loop {
+            elements.push(self.value(depth + 1)?);
+            if self.passed(b']') {
+                return Ok(Value::Array(elements));
+            }
+            self.expect(b',', "expected a comma or the end of the list")?;
+        }
+    }
+
+    fn word(&mut self) -> Result<Value, DecodeError> {
+        let rest = self.rest();
+        let length = rest.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(rest.len());
+        let value = match rest.get(..length) {
+            Some("true") => Value::Bool(true),
+            Some("false") => Value::Bool(false),
+            Some("null") => Value::VOID,
+            Some("NaN") => Value::Float(f64::NAN),
+            Some("Infinity") => Value::Float(f64::INFINITY),
+            _ => return Err(self.error("an unknown word")),
+        };
+        self.position += length;
+        Ok(value)
+    }
+
+    fn number(&mut self) -> Result<Value, DecodeError> {
+        let rest = self.rest();
+        if let Some(after) = rest.strip_prefix("-Infinity") {
+            self.position = self.input.len() - after.len();
+            return Ok(Value::Float(f64::NEG_INFINITY));
+        }
+        let part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.bytes().position(|byte| !part(byte)).unwrap_or(rest.len());
+        let text = rest.get(..length).unwrap_or_default();
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let led_by_zero = digits.len() > 1 && digits.starts_with('0');
+        let value = if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            if led_by_zero || digits.is_empty() {
+                return Err(self.error("not a number"));
+            }
+            Value::Int(text.parse().map_err(|_| self.error("an integer beyond 64 bits"))?)
+        } else {
+            let number: f64 = text.parse().map_err(|_| self.error("not a number"))?;
+            if !number.is_finite() {
+                return Err(self.error("a number beyond what a float can be"));
+            }
+            Value::Float(number)
+        };
+        self.position += length;
+        Ok(value)
+    }
+
+    /// After the opening quote: the text, up to and with the closing one. What is not escaped is borrowed.
+    pub(super) fn text(&mut self) -> Result<Cow<'i, str>, DecodeError> {
+        let plain = self.plain()?;
+        if self.take() == Some(b'"') {
+            self.meter.text(plain.len(), self.position)?;
+            return Ok(Cow::Borrowed(plain));
+        }
+        let mut text = String::from(plain);
+        loop {
+            text.push(self.escaped()?);
+            text.push_str(self.plain()?);
+            self.meter.text(text.len(), self.position)?;
+            if self.take() == Some(b'"') {
+                return Ok(Cow::Owned(text));
+            }
+        }
+    }
+
+    /// What stands before the next quote or backslash.
+    fn plain(&mut self) -> Result<&'i str, DecodeError> {
+        let rest = self.rest();
+        let Some((plain, _)) =
+            memchr::memchr2(b'"', b'\\', rest.as_bytes()).and_then(|at| rest.split_at_checked(at))
+        else {
+            return Err(self.error("a text does not end"));
+        };
+        self.position += plain.len();
+        Ok(plain)
+    }
+
+    /// After a backslash: the character that is meant.
+    fn escaped(&mut self) -> Result<char, DecodeError> {
+        Ok(match self.take() {
+            Some(plain @ (b'"' | b'\\' | b'/')) => char::from(plain),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let first = self.four_digits()?;
+                let code = if (0xd800..0xdc00).contains(&first) && self.rest().starts_with("\\u") {
+                    self.position += 2;
+                    let second = self.four_digits()?;
+                    let low = second.checked_sub(0xdc00).filter(|low| *low < 0x400);
+                    low.map(|low| 0x10000 + ((first - 0xd800) << 10) + low)
+                } else {
+                    Some(first)
+                };
+                code.and_then(char::from_u32).ok_or_else(|| self.error("half a character"))?
+            }
+            _ => return Err(self.error("an unknown escape")),
+        })
+    }
+
+    fn four_digits(&mut self) -> Result<u32, DecodeError> {
+        let digits =
+            self.rest().get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        self.position += 4;
+        code.ok_or_else(|| DecodeError::new("not four hexadecimal digits", self.position - 4))
+    }
+
+    fn rest(&self) -> &'i str {
+        self.input.get(self.position..).unwrap_or_default()
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        let byte = self.input.as_bytes().get(self.position).copied();
+        self.position += 1;
+        byte
+    }
+
+    /// The next byte that is no white space; it stays where it is.
+    fn next_byte(&mut self) -> Option<u8> {
+        let bytes = self.input.as_bytes();
+        while let Some(byte) = bytes.get(self.position) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(*byte);
+            }
+            self.position += 1;
+        }
+        None
+    }
+
+    /// Whether `byte` comes next; it is passed over then.
+    fn passed(&mut self, byte: u8) -> bool {
+        let there = self.next_byte() == Some(byte);
+        self.position += usize::from(there);
+        there
+    }
+
+    pub(super) fn expect(&mut self, byte: u8, what: &str) -> Result<(), DecodeError> {
+        if self.passed(byte) { Ok(()) } else { Err(self.error(what)) }
+    }
+
+    pub(super) fn error(&self, what: impl Into<String>) -> DecodeError {
+        DecodeError::new(what, self.position.min(self.input.len()))
+    }
+}
