@@ -5,7 +5,7 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::codec::{DecodeError, Failure};
-use crate::transport::TransportError;
+use crate::transport::{Fingerprint, TransportError};
 
 /// Why a call gave no value.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +81,17 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// A login by client certificate was refused as if it were one by a wrong password: a pool that does not know a
+    /// certificate asks for a password instead. Have an administrator enable client certificates for the name in it
+    /// (`pool.enable_client_certificate_auth`) and install its authority; and talk to the coordinator.
+    #[error("the pool may not have accepted the client certificate {certificate}")]
+    Certificate {
+        /// Of the client's own certificate.
+        certificate: Fingerprint,
+        /// xapi's refusal.
+        #[source]
+        source: Box<Error>,
+    },
     /// The last login failed and the next try is not due yet. Nothing was sent.
     #[error("not logged in to {endpoint}, the next try is in {} s ({last})", .after.as_secs())]
     Waiting {
@@ -99,7 +110,7 @@ impl Error {
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Error::Xapi { failure, .. } => Some(failure),
-            Error::Login { source, .. } => source.failure(),
+            Error::Login { source, .. } | Error::Certificate { source, .. } => source.failure(),
             _ => None,
         }
     }
@@ -119,6 +130,7 @@ impl Error {
             | Error::Unwritable { .. }
             | Error::Password { .. }
             | Error::Login { .. }
+            | Error::Certificate { .. }
             | Error::Waiting { .. } => true,
             Error::Transport { source, .. } => source.nothing_sent(),
             Error::Decode { .. } | Error::TaskLost { .. } => false,

@@ -9,7 +9,7 @@ use super::Client;
 use super::wire::{self, Choice, Format};
 use crate::codec::{DecodeError, json, xml};
 use crate::error::Error;
-use crate::transport::{Answer, Post, Transport, TransportError};
+use crate::transport::{Answer, Identity, Post, Transport, TransportError};
 use crate::value::Value;
 
 /// Answers come in the order of the requests, one on a connection at a time, so they need no name.
@@ -38,7 +38,11 @@ impl Client {
         request: &Request<'_>,
     ) -> Result<Value, Error> {
         let reply = self.send(transport, request).await?;
-        self.read(request.method, &reply)
+        let outcome = self.read(request.method, &reply);
+        match transport.endpoint().identity() {
+            Some(identity) if is_login(request.method) => outcome.map_err(|error| by(identity, error)),
+            _ => outcome,
+        }
     }
 
     /// Sends a request on the wire that the member speaks. Where that is not known yet, a login finds it out: it is the
@@ -89,6 +93,14 @@ impl Client {
 pub(super) struct Received {
     format: Format,
     body: Bytes,
+}
+
+/// Why a login with a client certificate failed: a pool that does not know it says that the password is wrong.
+fn by(identity: &Identity, error: Error) -> Error {
+    if !error.is("SESSION_AUTHENTICATION_FAILED") {
+        return error;
+    }
+    Error::Certificate { certificate: identity.fingerprint(), source: Box::new(error) }
 }
 
 fn is_login(method: &str) -> bool {
