@@ -34,6 +34,7 @@ fn client(running: &Running) -> Client {
         user_agent: "tasks-test/1".into(),
         call_timeout: Duration::from_secs(20),
         limits: Limits::default(),
+        wire: xapi::Wire::Auto,
     })
     .unwrap()
 }

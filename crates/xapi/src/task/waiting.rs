@@ -241,8 +241,11 @@ pub(super) fn passing(error: &Error) -> bool {
                 | "HOST_BROKEN"
         ),
         None => match error {
-            Error::Password { .. } | Error::NoAsync { .. } | Error::TaskLost { .. } => false,
-            Error::Login { source, .. } => passing(source),
+            Error::Password { .. }
+            | Error::NoAsync { .. }
+            | Error::TaskLost { .. }
+            | Error::Unwritable { .. } => false,
+            Error::Login { source, .. } | Error::Certificate { source, .. } => passing(source),
             Error::Transport { .. } | Error::Decode { .. } | Error::Waiting { .. } | Error::Xapi { .. } => {
                 true
             }

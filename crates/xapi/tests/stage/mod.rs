@@ -27,6 +27,7 @@ pub(crate) async fn pool() -> (Running, PoolHandle, Client) {
         user_agent: "xapi-tests/0".into(),
         call_timeout: Duration::from_secs(30),
         limits: Limits::default(),
+        wire: xapi::Wire::Auto,
     });
     (running, simulator.pool(), client.unwrap())
 }
