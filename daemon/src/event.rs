@@ -156,7 +156,7 @@ pub(crate) enum StoredError {
 
 /// A record's stored form: its fields.
 pub(crate) fn record_to_json(record: &Record) -> String {
-    json::encode_value(&Value::Struct(record.fields.clone()))
+    json::encode_value(&Value::Struct(record.to_struct()))
 }
 
 /// Reads a record back.
@@ -179,10 +179,10 @@ fn write_change(out: &mut Struct, change: &Change) {
             let was = change.changed.iter().filter_map(|name| Some((name.clone(), old.get(name)?.clone())));
             out.insert("changed", changed);
             out.insert("was", was.collect::<Struct>());
-            out.insert("record", new.fields.clone());
+            out.insert("record", new.to_struct());
         }
         (None, Some(record)) | (Some(record), None) => {
-            out.insert("record", record.fields.clone());
+            out.insert("record", record.to_struct());
         }
         (None, None) => {}
     }
@@ -208,8 +208,8 @@ fn read_change(class: &str, reference: &str, mut stored: Struct) -> Result<Chang
             let mut old = Record::clone(&record);
             for name in &changed {
                 match was.get(name) {
-                    Some(value) => _ = old.fields.insert(name.clone(), value.clone()),
-                    None => _ = old.fields.remove(name),
+                    Some(value) => _ = old.set(name, value.clone()),
+                    None => _ = old.remove(name),
                 }
             }
             (Some(Arc::new(old)), Some(record))

@@ -165,9 +165,9 @@ impl Condition {
     ) -> Result<bool, String> {
         let class = schema::class(&record.class);
         let mut own = HashMap::new();
-        for (name, value) in record.fields.iter() {
+        for (name, value) in record.iter() {
             let wanted = match &self.fields {
-                Uses::Named(names) => names.contains(name.as_str()),
+                Uses::Named(names) => names.contains(name),
                 Uses::Everything => true,
             };
             if wanted && visible(name) {

@@ -63,7 +63,6 @@ impl HostObject for Sandbox {
         let record = &self.held(&this)?.record;
         let visible = self.terms.grant.visible(&record.class);
         Ok(record
-            .fields
             .iter()
             .filter(|(name, _)| visible.is_some_and(|visible| visible.shows(name)))
             .map(|(name, _)| name.to_string())
@@ -126,7 +125,7 @@ impl HostObject for Sandbox {
         let view = self.held(&this)?.clone();
         let class = view.class();
         let mut object = serde_json::Map::new();
-        for (name, value) in view.record.fields.iter() {
+        for (name, value) in view.record.iter() {
             if self.terms.grant.visible(&view.record.class).is_some_and(|visible| visible.shows(name)) {
                 let kind = class.and_then(|class| class.field(name)).map(|field| &field.kind);
                 object.insert(name.to_string(), json(kind, value, &mut self.handles, Age::Seen));

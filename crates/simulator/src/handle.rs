@@ -29,7 +29,7 @@ impl PoolHandle {
     #[must_use]
     pub fn record(&self, class: &str, reference: &str) -> Option<Record> {
         let fields = self.shared.read(|pool| pool.database.record(class, reference))?;
-        Some(Record { class: class.into(), reference: reference.into(), fields })
+        Some(Record::new(class, reference, fields))
     }
 
     /// All objects of a class, ordered by reference. Empty for a class without a table.
@@ -37,11 +37,7 @@ impl PoolHandle {
     pub fn records(&self, class: &str) -> Vec<Record> {
         self.shared.read(|pool| {
             let Some(table) = pool.database.table(class) else { return Vec::new() };
-            let record = |(reference, row)| Record {
-                class: class.into(),
-                reference: SmolStr::clone(reference),
-                fields: table.record(row),
-            };
+            let record = |(reference, row)| Record::new(class, SmolStr::clone(reference), table.record(row));
             table.rows.iter().map(record).collect()
         })
     }
@@ -72,10 +68,8 @@ impl PoolHandle {
     #[must_use]
     pub fn alerts(&self) -> Vec<Record> {
         self.shared.read(|pool| {
-            let record = |message: &crate::messages::Message| Record {
-                class: SmolStr::new_static("message"),
-                reference: message.reference.clone(),
-                fields: message.record.clone(),
+            let record = |message: &crate::messages::Message| {
+                Record::new("message", message.reference.clone(), message.record.clone())
             };
             pool.messages.iter().map(record).collect()
         })

@@ -1,11 +1,13 @@
-//! A whole pool of any size, of real shape: the recorded reply's objects over and over, each with a reference and uuid
-//! of its own.
+//! A whole pool of any size, of real shape: the recorded reply's objects over and over, each time with references and
+//! uuids of their own, which lead to each other as the recorded ones do.
+
+use std::collections::HashMap;
 
 use anyhow::{Context as _, Result};
-use smol_str::format_smolstr;
+use smol_str::{SmolStr, format_smolstr};
 use xapi::codec::{Limits, xml};
 use xapi::events::Batch;
-use xapi::{Struct, Value};
+use xapi::{NULL_REF, Struct, Value};
 
 use crate::recorded;
 
@@ -15,7 +17,11 @@ pub(crate) fn body(numbers: std::ops::Range<usize>) -> Result<Vec<u8>> {
         anyhow::bail!("the recorded reply is no struct")
     };
     let Some(Value::Array(recorded)) = members.remove("events") else { anyhow::bail!("it has no events") };
-    let events = numbers.zip(recorded.iter().cycle()).map(|(number, event)| renumbered(event, number));
+    let mut names = Names::default();
+    let events = numbers.map(|number| {
+        let event = recorded.get(number % recorded.len()).context("the recorded reply has no event")?;
+        Ok(names.renamed(event, number / recorded.len()))
+    });
     members.insert("events", Value::Array(events.collect::<Result<_>>()?));
     Ok(xml::encode_reply(&Ok(Value::Struct(members))).into_bytes())
 }
@@ -27,13 +33,39 @@ pub(crate) fn read(body: &[u8]) -> Result<Batch> {
     Batch::read(value).context("reading the picture")
 }
 
-fn renumbered(event: &Value, number: usize) -> Result<Value> {
-    let mut event: Struct = event.as_struct().context("a recorded event is no struct")?.clone();
-    event.insert("ref", Value::String(format_smolstr!("OpaqueRef:00000000-0000-0000-0000-{number:012}")));
-    if let Some(Value::Struct(fields)) = event.get_mut("snapshot")
-        && let Some(uuid) = fields.get_mut("uuid")
-    {
-        *uuid = Value::String(format_smolstr!("00000000-0000-0000-0001-{number:012}"));
+/// References and uuids of the recorded reply, numbered as they are met.
+#[derive(Default)]
+struct Names(HashMap<SmolStr, usize>);
+
+impl Names {
+    /// The same value with the names that it has in this copy of the pool.
+    fn renamed(&mut self, value: &Value, copy: usize) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.name(text, copy)),
+            Value::Array(elements) => {
+                Value::Array(elements.iter().map(|element| self.renamed(element, copy)).collect())
+            }
+            Value::Struct(members) => {
+                let renamed =
+                    members.iter().map(|(name, value)| (self.name(name, copy), self.renamed(value, copy)));
+                Value::Struct(renamed.collect::<Struct>())
+            }
+            other => other.clone(),
+        }
     }
-    Ok(Value::Struct(event))
+
+    fn name(&mut self, text: &SmolStr, copy: usize) -> SmolStr {
+        let (prefix, uuid) = match text.strip_prefix("OpaqueRef:") {
+            Some(uuid) => ("OpaqueRef:", uuid),
+            None => ("", text.as_str()),
+        };
+        let groups = [8, 13, 18, 23];
+        let is_uuid = uuid.len() == 36 && groups.iter().all(|at| uuid.as_bytes().get(*at) == Some(&b'-'));
+        if text == NULL_REF || !is_uuid {
+            return text.clone();
+        }
+        let next = self.0.len();
+        let number = *self.0.entry(text.clone()).or_insert(next);
+        format_smolstr!("{prefix}{copy:08x}-0000-0000-0000-{number:012x}")
+    }
 }

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use simulator::{Doors, Options, PoolHandle, Running, Simulator};
 use smol_str::SmolStr;
 use tempfile::TempDir;
+use xapi::model::Record;
 use xapi::model::schema::{self, Type};
 use xapi::{Struct, Value};
 
@@ -136,10 +137,9 @@ impl Stage {
 
 /// Adds VMs that are like one of the pool's own in all that does not point to other objects.
 fn grow(pool: &PoolHandle, count: usize) -> Result<Vec<SmolStr>> {
-    let is = |fields: &Struct, name: &str| fields.get(name).and_then(Value::as_bool) == Some(true);
+    let is = |vm: &Record, name: &str| vm.get(name).and_then(Value::as_bool) == Some(true);
     let model = pool.records("VM").into_iter().find(|vm| {
-        let fields = &vm.fields;
-        vm.text("power_state") == "Halted" && !is(fields, "is_a_template") && !is(fields, "is_a_snapshot")
+        vm.text("power_state") == "Halted" && !is(vm, "is_a_template") && !is(vm, "is_a_snapshot")
     });
     let model = model.context("the built-in pool has no halted VM")?;
     let class = schema::class("VM").context("the object model has no VM")?;
@@ -150,8 +150,8 @@ fn grow(pool: &PoolHandle, count: usize) -> Result<Vec<SmolStr>> {
             _ => true,
         })
     };
-    let fields = model.fields.iter().filter(|(name, _)| plain(name) && *name != "uuid");
-    let fields: Struct = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let fields = model.iter().filter(|(name, _)| plain(name) && *name != "uuid");
+    let fields: Struct = fields.map(|(name, value)| (name.into(), value.clone())).collect();
     (0..count)
         .map(|number| {
             let mut fields = fields.clone();

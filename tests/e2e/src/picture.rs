@@ -43,7 +43,7 @@ pub fn differences(pool: &PoolHandle, stored: &[Record]) -> Vec<String> {
 
 fn compare(real: &Record, kept: &Record, found: &mut Vec<String>) {
     let of = |record: &Record| format!("{} {}", record.class, record.reference);
-    for (name, value) in real.fields.iter() {
+    for (name, value) in real.iter() {
         let expected = without_secrets(value);
         match kept.get(name) {
             Some(kept) if *kept == expected => {}
@@ -52,13 +52,8 @@ fn compare(real: &Record, kept: &Record, found: &mut Vec<String>) {
             }
         }
     }
-    if kept.fields.len() != real.fields.len() {
-        found.push(format!(
-            "{}: {} fields, the journal has {}",
-            of(real),
-            real.fields.len(),
-            kept.fields.len()
-        ));
+    if kept.len() != real.len() {
+        found.push(format!("{}: {} fields, the journal has {}", of(real), real.len(), kept.len()));
     }
 }
 

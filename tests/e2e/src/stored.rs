@@ -303,8 +303,8 @@ fn change(class: &str, reference: &str, payload: &str, sequence: &str) -> Stored
             let mut old = record.clone();
             for name in &changed {
                 match was.get(name) {
-                    Some(value) => _ = old.fields.insert(name.clone(), value.clone()),
-                    None => _ = old.fields.remove(name),
+                    Some(value) => _ = old.set(name, value.clone()),
+                    None => _ = old.remove(name),
                 }
             }
             (Some(old), Some(record))

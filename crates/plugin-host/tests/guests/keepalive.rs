@@ -54,7 +54,7 @@ async fn a_vm_that_was_asked_to_stop_is_left_alone() {
         let old = Arc::make_mut(change.old.as_mut().unwrap());
         let mut operations = Struct::new();
         operations.insert(NULL_REF, "clean_shutdown");
-        old.fields.insert("current_operations", operations);
+        old.set("current_operations", operations);
     }
     let report = stage.run(&guest("vm_keepalive")).await;
     assert_eq!(report.outcome, Outcome::Done, "{}", stage.heard());
