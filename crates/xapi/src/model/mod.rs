@@ -1,15 +1,23 @@
 //! XAPI's object model: the schema as tables, records with typed fields, and the world of one pool.
+//!
+//! A [`Record`] is one object, its fields by wire name. [`views`] read records of one class with an accessor per field,
+//! [`enums`] are the words of enumerations; both keep what they do not know. All of them come from the same table as
+//! [`schema`], by `cargo xtask codegen`.
 
+mod field;
 mod fields;
 #[rustfmt::skip]
 mod generated;
+mod declare;
 mod object;
 mod record;
 pub mod schema;
 mod typed;
 mod world;
 
-pub use object::{FromRecord, Object, Ref};
+pub use field::{Date, FieldError, FromValue, Map, Set};
+pub use generated::{enums, views};
+pub use object::{FromRecord, Object, Ref, WrongClass};
 pub use record::Record;
 pub use schema::{Class, Field, Method, Type};
 pub use typed::typed;

@@ -162,3 +162,13 @@ impl<T> From<Ref<T>> for Literal {
         (&reference).into()
     }
 }
+
+/// A record is of another class than the view is for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a record of class {found} is no {wanted}")]
+pub struct WrongClass {
+    /// The class of the view.
+    pub wanted: &'static str,
+    /// The class of the record.
+    pub found: SmolStr,
+}

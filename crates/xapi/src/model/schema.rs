@@ -3,7 +3,7 @@
 //! The rows come from `schema/xapi.json` by `cargo xtask codegen`. A pool may be older or newer than the
 //! table: unknown classes, fields and enum words are kept as they came, never an error.
 
-use super::generated;
+use super::generated::tables as generated;
 
 /// XAPI's version that the table describes, such as `2.23`.
 pub const API_VERSION: &str = generated::API_VERSION;
@@ -15,16 +15,40 @@ pub const DATABASE_SCHEMA: &str = generated::DATABASE_SCHEMA;
 pub struct Class {
     /// The name on the wire, with its case: `VM`, `host`. Events carry it in lower case.
     pub name: &'static str,
+    /// The release that brought it; see [`release`].
+    pub since: &'static str,
+    /// How far it is in its life.
+    pub state: State,
+    /// The release that deprecated it.
+    pub deprecated: Option<&'static str>,
+    /// The release that removed it.
+    pub removed: Option<&'static str>,
     /// Whether `event.from` ever tells of it.
     pub events: bool,
     /// Whether it is a table of the database.
     pub in_database: bool,
     /// Whether its rows survive a restart of xapi.
     pub persistent: bool,
+    /// Whether it has `get_all_records_where` and, since xapi 24.20.0, `get_all_where`, which [`Class::methods`] leave out as
+    /// the published datamodel does.
+    pub answers_queries: bool,
     /// Fields of its record, in the order of the datamodel.
     pub fields: &'static [Field],
-    /// Methods, custom and generated; hidden ones are in [`hidden_methods`].
+    /// Methods, custom and generated, ordered by name; hidden ones are in [`hidden_methods`].
     pub methods: &'static [Method],
+}
+
+/// How far a class is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// In use, and may still change.
+    Prototyped,
+    /// In use.
+    Published,
+    /// In use, and should not be.
+    Deprecated,
+    /// No more in use; its methods answer MESSAGE_REMOVED.
+    Removed,
 }
 
 /// One field of a record.
@@ -38,6 +62,12 @@ pub struct Field {
     pub access: Access,
     /// The column in `state.db` and in where-queries, when it differs from `name`.
     pub column: Option<&'static str>,
+    /// The release that brought it; see [`release`].
+    pub since: &'static str,
+    /// The release that deprecated it.
+    pub deprecated: Option<&'static str>,
+    /// The release that removed it.
+    pub removed: Option<&'static str>,
 }
 
 /// Who may write a field.
@@ -68,10 +98,18 @@ pub struct Method {
     pub asynchronous: bool,
     /// Whether it follows from the class (getters, setters, `get_all`, ...) rather than being written by hand.
     pub generated: bool,
-    /// Whether current servers answer MESSAGE_REMOVED.
-    pub removed: bool,
+    /// The release that brought it; see [`release`].
+    pub since: &'static str,
+    /// The release that deprecated it.
+    pub deprecated: Option<&'static str>,
+    /// The release that removed it: servers from there on answer MESSAGE_REMOVED.
+    pub removed: Option<&'static str>,
     /// Whether its arguments are secret and must not be logged.
     pub secret: bool,
+    /// Whether a session that was opened with a client certificate may call it, beside all that the read-only role may.
+    pub client_certificate: bool,
+    /// Errors that it declares. Others occur as well.
+    pub errors: &'static [&'static str],
 }
 
 /// One parameter of a method.
@@ -136,7 +174,7 @@ pub enum Role {
 pub struct Enum {
     /// Its name in the datamodel.
     pub name: &'static str,
-    /// Known words.
+    /// Known words, in the order of the datamodel.
     pub words: &'static [&'static str],
 }
 
@@ -165,7 +203,8 @@ impl Class {
     /// The method of that name (without the class).
     #[must_use]
     pub fn method(&self, name: &str) -> Option<&'static Method> {
-        self.methods.iter().find(|method| method.name == name)
+        let at = self.methods.binary_search_by(|method| method.name.cmp(name)).ok()?;
+        self.methods.get(at)
     }
 }
 
@@ -176,11 +215,14 @@ impl Parameter {
 }
 
 impl Method {
-    pub(super) const fn new(
+    /// A method without any flags, for tables beside this one.
+    #[must_use]
+    pub const fn new(
         name: &'static str,
         parameters: &'static [Parameter],
         result: Type,
         role: Role,
+        since: &'static str,
     ) -> Self {
         Method {
             name,
@@ -190,8 +232,12 @@ impl Method {
             role,
             asynchronous: false,
             generated: false,
-            removed: false,
+            since,
+            deprecated: None,
+            removed: None,
             secret: false,
+            client_certificate: false,
+            errors: &[],
         }
     }
 
@@ -207,8 +253,20 @@ impl Method {
         Method { generated: true, ..self }
     }
 
-    pub(super) const fn removed(self) -> Self {
-        Method { removed: true, ..self }
+    pub(super) const fn deprecated(self, release: &'static str) -> Self {
+        Method { deprecated: Some(release), ..self }
+    }
+
+    pub(super) const fn removed(self, release: &'static str) -> Self {
+        Method { removed: Some(release), ..self }
+    }
+
+    pub(super) const fn client_certificate(self) -> Self {
+        Method { client_certificate: true, ..self }
+    }
+
+    pub(super) const fn errors(self, errors: &'static [&'static str]) -> Self {
+        Method { errors, ..self }
     }
 
     pub(super) const fn secret(self) -> Self {
@@ -230,8 +288,17 @@ impl Field {
         kind: Type,
         access: Access,
         column: Option<&'static str>,
+        since: &'static str,
     ) -> Self {
-        Field { name, kind, access, column }
+        Field { name, kind, access, column, since, deprecated: None, removed: None }
+    }
+
+    pub(super) const fn deprecated(self, release: &'static str) -> Self {
+        Field { deprecated: Some(release), ..self }
+    }
+
+    pub(super) const fn removed(self, release: &'static str) -> Self {
+        Field { removed: Some(release), ..self }
     }
 
     /// The column of this field in `state.db` and where-queries.
@@ -250,22 +317,34 @@ pub fn classes() -> &'static [Class] {
 /// The class of that name. Case is ignored, since events carry names in lower case.
 #[must_use]
 pub fn class(name: &str) -> Option<&'static Class> {
-    generated::CLASSES.iter().find(|class| class.name.eq_ignore_ascii_case(name))
+    // In place of a lower-case copy: names are ASCII, so bytes compare as the table is ordered.
+    let lower = || name.bytes().map(|byte| byte.to_ascii_lowercase());
+    let rows = generated::CLASSES_BY_LOWER_CASE;
+    let at = rows.binary_search_by(|(known, _)| known.bytes().cmp(lower())).ok()?;
+    rows.get(at).and_then(|(_, class)| generated::CLASSES.get(*class))
 }
 
-/// A method by its full name, `VM.start` or `Async.VM.start`.
+/// A method by its full name, `VM.start` or `Async.VM.start`. Case counts.
 #[must_use]
 pub fn method(name: &str) -> Option<(&'static Class, &'static Method)> {
     let name = name.strip_prefix("Async.").unwrap_or(name);
     let (of, method) = name.split_once('.')?;
-    let class = generated::CLASSES.iter().find(|class| class.name == of)?;
+    let class = class(of).filter(|class| class.name == of)?;
     class.method(method).map(|method| (class, method))
+}
+
+/// The product that a release's code name stands for: `ely` is XenServer 7.1. Nothing for versions of xapi, such as
+/// `23.14.0`, and for branches that were no product.
+#[must_use]
+pub fn release(code: &str) -> Option<&'static str> {
+    generated::RELEASES.iter().find(|(known, _)| *known == code).map(|(_, product)| *product)
 }
 
 /// The enumeration of that name.
 #[must_use]
 pub fn enumeration(name: &str) -> Option<&'static Enum> {
-    generated::ENUMS.iter().find(|declared| declared.name == name)
+    let at = generated::ENUMS.binary_search_by(|declared| declared.name.cmp(name)).ok()?;
+    generated::ENUMS.get(at)
 }
 
 /// All relations.
