@@ -26,7 +26,7 @@ pub fn coverage() -> Vec<ClassCoverage> {
         .map(|class| {
             let mut covered =
                 ClassCoverage { class: class.name, done: Vec::new(), unknown: Vec::new(), generated: 0 };
-            for method in class.methods.iter().filter(|method| !method.removed) {
+            for method in class.methods.iter().filter(|method| method.removed.is_none()) {
                 let done =
                     dispatch::is_built_in(class.name, method.name) || Handler::of(class, method.name).known();
                 match (done, method.generated) {

@@ -126,7 +126,7 @@ impl Pool {
         let Some((class, method)) = find(name) else { return Err(self.unknown(name, call)) };
         let full = format!("{}.{}", class.name, method.name);
         let mut arguments = taken(&full, method.parameters, method.optional, &call.arguments)?;
-        if method.removed {
+        if method.removed.is_some() {
             return Err(Failure::new::<SmolStr>("MESSAGE_REMOVED", []));
         }
         if asynchronous && !method.asynchronous {

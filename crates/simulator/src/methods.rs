@@ -174,22 +174,12 @@ const QUERY: &[Parameter] = &[
     Parameter { name: "session_id", kind: Type::Ref("session") },
     Parameter { name: "expr", kind: Type::String },
 ];
-static GET_ALL_WHERE: Method = query("get_all_where", Type::Set(&Type::String));
+static GET_ALL_WHERE: Method = query("get_all_where", Type::Set(&Type::String), "24.20.0");
 static GET_ALL_RECORDS_WHERE: Method =
-    query("get_all_records_where", Type::Map(&Type::String, &Type::String));
+    query("get_all_records_where", Type::Map(&Type::String, &Type::String), "rio");
 
-const fn query(name: &'static str, result: Type) -> Method {
-    Method {
-        name,
-        parameters: QUERY,
-        optional: 0,
-        result,
-        role: Role::ReadOnly,
-        asynchronous: false,
-        generated: true,
-        removed: false,
-        secret: false,
-    }
+const fn query(name: &'static str, result: Type, since: &'static str) -> Method {
+    Method::new(name, QUERY, result, Role::ReadOnly, since).generated()
 }
 
 fn log_out(pool: &mut Pool, arguments: &Arguments) -> Answered {

@@ -1,6 +1,6 @@
 //! Finding objects as XAPI offers it: by uuid, by name, all of a class, or those that fit a query.
 //!
-//! [`Client::find_class`] takes a class by name. What is not there is `None` or an
+//! [`Client::find`] gives typed views, [`Client::find_class`] takes a class by name. What is not there is `None` or an
 //! empty list; every answer is checked to have the shape that was promised.
 
 mod answer;
@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use crate::client::Client;
 use crate::error::Error;
 use crate::model::schema::{self, Class};
-use crate::model::{FromRecord, Record, Ref};
+use crate::model::{FromRecord, Object, Record, Ref};
 use crate::query::{Query, QueryError};
 use crate::suggestion;
 use crate::value::Value;
@@ -70,16 +70,18 @@ pub enum FindError {
     },
 }
 
-/// Finds objects of one class. Made by [`Client::find_class`]. All its verbs fail in the ways that [`FindError`] lists.
+/// Finds objects of one class. Made by [`Client::find`] or [`Client::find_class`]. All its verbs fail in the ways that [`FindError`] lists.
 ///
 /// ```
 /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
 /// # stage::example(|client| async move {
+/// use xapi::model::enums::VmPowerState;
+/// use xapi::model::views::Vm;
 /// use xapi::query::field;
 ///
-/// let vms = client.find_class("VM")?;
-/// for vm in vms.records_where(&field("power_state").is("Running")).await? {
-///     println!("{} ({})", vm.text("name_label"), vm.reference);
+/// let vms = client.find::<Vm>();
+/// for vm in vms.records_where(&field("power_state").is(VmPowerState::Running)).await? {
+///     println!("{} has {} bytes", vm.name_label()?, vm.memory_target()?);
 /// }
 /// # Ok(()) });
 /// ```
@@ -91,6 +93,13 @@ pub struct Finder<'c, T = Arc<Record>> {
 }
 
 impl Client {
+    /// Finds objects of the class that a view is for: `client.find::<Vm>()`.
+    #[must_use]
+    pub fn find<T: Object>(&self) -> Finder<'_, T> {
+        let class = schema::class(T::CLASS);
+        Finder { client: self, class: class.expect("views and tables come from one table"), of: PhantomData }
+    }
+
     /// Finds objects of a class by its name, which is looked up without regard to case.
     ///
     /// # Errors
@@ -193,9 +202,9 @@ impl<T: FromRecord> Finder<'_, T> {
     /// Calls a method of the class, if it has it, and gives its full name with the answer.
     async fn ask(&self, method: &'static str, arguments: &[Value]) -> Result<(String, Value), FindError> {
         let class = self.class.name;
-        // The published datamodel leaves the two with a query out: they are there wherever all records can be had.
-        let listed = if method.ends_with("_where") { "get_all_records" } else { method };
-        if self.class.method(listed).is_none() {
+        // The published datamodel leaves out the two with a query.
+        let queries = matches!(method, "get_all_where" | "get_all_records_where");
+        if !(queries && self.class.answers_queries || self.class.method(method).is_some()) {
             return Err(FindError::NotOffered { class, method });
         }
         let full = format!("{class}.{method}");

@@ -4,18 +4,22 @@
 //! [`enums`] are the words of enumerations; both keep what they do not know. All of them come from the same table as
 //! [`schema`], by `cargo xtask codegen`.
 
+mod collection;
+mod date;
+mod declare;
 mod field;
 mod fields;
 #[rustfmt::skip]
 mod generated;
-mod declare;
 mod object;
 mod record;
 pub mod schema;
 mod typed;
 mod world;
 
-pub use field::{Date, FieldError, FromValue, Map, Set};
+pub use collection::{Elements, Map, Set};
+pub use date::Date;
+pub use field::{FieldError, FromValue};
 pub use generated::{enums, views};
 pub use object::{FromRecord, Object, Ref, WrongClass};
 pub use record::Record;

@@ -249,7 +249,9 @@ impl Method {
         Method { asynchronous: true, ..self }
     }
 
-    pub(super) const fn generated(self) -> Self {
+    /// The same method, [`Method::generated`].
+    #[must_use]
+    pub const fn generated(self) -> Self {
         Method { generated: true, ..self }
     }
 
@@ -345,6 +347,12 @@ pub fn release(code: &str) -> Option<&'static str> {
 pub fn enumeration(name: &str) -> Option<&'static Enum> {
     let at = generated::ENUMS.binary_search_by(|declared| declared.name.cmp(name)).ok()?;
     generated::ENUMS.get(at)
+}
+
+/// All enumerations, ordered by name.
+#[must_use]
+pub fn enumerations() -> &'static [Enum] {
+    generated::ENUMS
 }
 
 /// All relations.
