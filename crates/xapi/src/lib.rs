@@ -27,6 +27,6 @@ mod value;
 
 pub use client::{CallOptions, Client, Lease, Password, Settings, Wire};
 pub use error::Error;
-pub use failure::Failure;
+pub use failure::{Failure, Kind, NOT_READY};
 pub use task::{Mark, MarkError, Task, TaskFeed, TaskState};
 pub use value::{NULL_REF, Struct, Value};

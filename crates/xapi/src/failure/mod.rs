@@ -1,6 +1,10 @@
 //! XAPI's own error, as values see it.
 
+mod kind;
+
 use smol_str::SmolStr;
+
+pub use kind::{Kind, NOT_READY};
 
 /// XAPI's own error: a code and its parameters.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
