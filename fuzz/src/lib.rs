@@ -34,9 +34,8 @@ pub fn event_batch(bytes: &[u8]) {
     let Ok(batch) = Batch::read(value) else { return };
     assert!(batch.events.is_sorted_by_key(|event| event.generation), "events come in the order of generations");
     for event in batch.events {
-        let Some(snapshot) = event.snapshot else { continue };
-        let record = Record::new(&event.class, event.reference, snapshot);
-        let again = Record::new(&record.class, record.reference.clone(), record.fields.clone());
+        let Some(record) = event.snapshot else { continue };
+        let again = Record::new(&record.class, record.reference.clone(), record.to_struct());
         assert_eq!(again, record, "typing what is typed changes nothing");
         assert!(again.changed_since(&record).is_empty(), "a record differs from itself");
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use xapi::codec::Failure;
 use xapi::events::{Batch, Change, Ending, Event, Input, Operation, Origin, RawEvent, Request, Step, Stream};
-use xapi::model::World;
+use xapi::model::{Record, World};
 use xapi::{Struct, Value};
 
 /// A stream with its world, as the daemon keeps it.
@@ -59,7 +59,7 @@ fn vm(operation: Operation, generation: i64, reference: &str, state: &str) -> Ra
 }
 
 fn raw(class: &str, operation: Operation, generation: i64, reference: &str, snapshot: Struct) -> RawEvent {
-    let snapshot = (operation != Operation::Deleted).then_some(snapshot);
+    let snapshot = (operation != Operation::Deleted).then(|| Record::new(class, reference, snapshot));
     RawEvent { generation, class: class.into(), operation, reference: reference.into(), snapshot }
 }
 

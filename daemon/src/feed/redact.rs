@@ -3,6 +3,7 @@
 
 use smol_str::SmolStr;
 use xapi::events::Batch;
+use xapi::model::Record;
 use xapi::{Struct, Value};
 
 /// What stands in the place of a secret.
@@ -17,31 +18,37 @@ const SECRET_WORDS: [&str; 8] =
 /// (`cluster_token`).
 pub(super) fn redact(batch: &mut Batch) {
     for event in &mut batch.events {
-        let Some(fields) = &mut event.snapshot else { continue };
-        for (name, value) in fields.iter_mut() {
-            match value {
-                Value::Struct(map) => redact_map(map),
-                // A reference to a secret is none.
-                Value::String(text)
-                    if is_secret(name) && !text.is_empty() && !text.starts_with("OpaqueRef:") =>
-                {
-                    *text = SmolStr::new_static(REDACTED);
-                }
-                _ => {}
-            }
+        if let Some(record) = &mut event.snapshot {
+            redact_record(record);
         }
     }
 }
 
+fn redact_record(record: &mut Record) {
+    record.replace(|name, value| match value {
+        Value::Struct(map) if map.iter().any(|(key, value)| is_secret_text(key, value)) => {
+            let mut map = map.clone();
+            redact_map(&mut map);
+            Some(map.into())
+        }
+        // A reference to a secret is none.
+        Value::String(text) if is_secret_text(name, value) && !text.starts_with("OpaqueRef:") => {
+            Some(Value::String(SmolStr::new_static(REDACTED)))
+        }
+        _ => None,
+    });
+}
+
 fn redact_map(map: &mut Struct) {
     for (key, value) in map.iter_mut() {
-        if let Value::String(text) = value
-            && !text.is_empty()
-            && is_secret(key)
-        {
-            *text = SmolStr::new_static(REDACTED);
+        if is_secret_text(key, value) {
+            *value = Value::String(SmolStr::new_static(REDACTED));
         }
     }
+}
+
+fn is_secret_text(key: &str, value: &Value) -> bool {
+    matches!(value, Value::String(text) if !text.is_empty()) && is_secret(key)
 }
 
 fn is_secret(key: &str) -> bool {

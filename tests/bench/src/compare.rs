@@ -37,9 +37,10 @@ fn batch(vm: &RawEvent, operation: Operation, description: &str) -> Batch {
         let mut event = vm.clone();
         event.operation = operation;
         event.reference = format_smolstr!("OpaqueRef:00000000-0000-0000-0000-{number:012}");
-        if let Some(fields) = &mut event.snapshot {
-            fields.insert("uuid", Value::String(format_smolstr!("00000000-0000-0000-0001-{number:012}")));
-            fields.insert("name_description", description);
+        if let Some(record) = &mut event.snapshot {
+            record.reference = event.reference.clone();
+            record.set("uuid", Value::String(format_smolstr!("00000000-0000-0000-0001-{number:012}")));
+            record.set("name_description", description);
         }
         event
     };

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use crate::value::{Struct, Value};
+use crate::model::Record;
+use crate::value::Value;
 
 /// One answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct RawEvent {
     pub operation: Operation,
     /// To which object.
     pub reference: SmolStr,
-    /// The whole record; none for deletions.
-    pub snapshot: Option<Struct>,
+    /// The whole object, typed by the schema; none for deletions.
+    pub snapshot: Option<Record>,
 }
 
 /// What happened to an object.
@@ -116,7 +117,7 @@ fn raw_event(event: Value) -> Result<RawEvent, &'static str> {
         _ => return Err("operation"),
     };
     let snapshot = match members.remove("snapshot") {
-        Some(Value::Struct(fields)) => Some(fields),
+        Some(Value::Struct(fields)) => Some(Record::new(&class, reference.clone(), fields)),
         None if operation == Operation::Deleted => None,
         Some(_) | None => return Err("snapshot"),
     };

@@ -301,10 +301,7 @@ impl<'w> Telling<'w> {
     fn raw(&mut self, event: RawEvent) {
         let class = wire_name(&event.class);
         match event.snapshot {
-            Some(fields) => {
-                let record = Record::new(&class, event.reference, fields);
-                self.seen(class, Arc::new(record), event.generation);
-            }
+            Some(record) => self.seen(class, Arc::new(record), event.generation),
             None => self.deleted(class, event.reference, event.generation),
         }
     }

@@ -65,6 +65,15 @@ impl Record {
         self.fields.set(field, value.into())
     }
 
+    /// Sets every field for which there is another value, typed by the schema.
+    pub fn replace(&mut self, mut with: impl FnMut(&str, &Value) -> Option<Value>) {
+        let new: Vec<(SmolStr, Value)> =
+            self.iter().filter_map(|(name, value)| Some((name.into(), with(name, value)?))).collect();
+        for (name, value) in new {
+            self.set(&name, value);
+        }
+    }
+
     /// Takes a field out.
     pub fn remove(&mut self, field: &str) -> Option<Value> {
         self.fields.remove(field)

@@ -15,7 +15,6 @@ use crate::Client;
 use crate::codec::DecodeError;
 use crate::error::Error;
 use crate::events::{Batch, Operation};
-use crate::model::Record;
 use crate::value::Value;
 
 /// The first poll after a change of what is asked for: should it be given up for a newcomer, xapi's thread is free
@@ -130,8 +129,8 @@ impl Position {
         for event in batch.events {
             match (event.operation, event.snapshot) {
                 (Operation::Deleted, _) | (_, None) => board.doubt(&event.reference),
-                (_, Some(fields)) => {
-                    board.seen(&Record::new("task", event.reference.clone(), fields));
+                (_, Some(task)) => {
+                    board.seen(&task);
                     told.insert(event.reference);
                 }
             }
