@@ -18,6 +18,10 @@ pub(crate) fn body(numbers: std::ops::Range<usize>) -> Result<Vec<u8>> {
     };
     let Some(Value::Array(recorded)) = members.remove("events") else { anyhow::bail!("it has no events") };
     let mut names = Names::default();
+    // The same numbers whatever part of the pool is asked for.
+    for event in &recorded {
+        names.renamed(event, 0);
+    }
     let events = numbers.map(|number| {
         let event = recorded.get(number % recorded.len()).context("the recorded reply has no event")?;
         Ok(names.renamed(event, number / recorded.len()))
