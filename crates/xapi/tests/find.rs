@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use xapi::find::FindError;
+use xapi::model::path::{Chain, Path};
 use xapi::model::{Record, Ref};
 use xapi::query::{Literal, Query, field};
 
@@ -84,4 +86,41 @@ async fn what_cannot_be_asked_is_not_sent() {
         sessions.all_where(&Query::everything()).await.unwrap_err().to_string(),
         "XAPI has no session.get_all_where"
     );
+}
+
+/// What was fetched on a path gives the same ways as the pool itself.
+#[tokio::test]
+async fn paths_are_fetched_level_by_level() {
+    let (_running, pool, client) = stage::pool().await;
+    for (class, text, only_one) in [
+        ("VM", "VBDs.VDI.SR.PBDs.host", false),
+        ("VM", "VBDs.VDI.SR", true),
+        ("VM", "VIFs.network.PIFs.host", false),
+        ("host", "resident_VMs.VBDs", false),
+        ("host", "resident_VMs.VBDs", true),
+        ("VM", "resident_on.metrics", false),
+    ] {
+        let finder = client.find_class(class).unwrap();
+        let path = Path::parse(finder.class(), text).unwrap();
+        let mut starts = finder.all_records().await.unwrap();
+        if only_one {
+            starts.retain(|start| !path.steps()[0].references(start).unwrap().is_empty());
+            starts.truncate(1);
+        }
+        let fetched = client.follow(&starts, &path).await.unwrap();
+        let mut walked = 0;
+        for start in &starts {
+            let chains =
+                path.chains(start, |class, reference| fetched.get(class, reference).cloned()).unwrap();
+            let of_pool = |class: &'static str, reference: &str| pool.record(class, reference).map(Arc::new);
+            let expected = path.chains(start, of_pool).unwrap();
+            let names = |chains: Vec<Chain>| -> Vec<Vec<String>> {
+                let name = |object: Arc<Record>| format!("{} {}", object.class, object.reference);
+                chains.into_iter().map(|chain| chain.objects.into_iter().map(name).collect()).collect()
+            };
+            walked += chains.iter().filter(|chain| chain.objects.len() == path.steps().len()).count();
+            assert_eq!(names(chains), names(expected), "{text}");
+        }
+        assert!(walked > 0, "no way was walked to its end: {text}");
+    }
 }

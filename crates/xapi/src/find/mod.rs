@@ -4,6 +4,7 @@
 //! empty list; every answer is checked to have the shape that was promised.
 
 mod answer;
+mod follow;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use smol_str::SmolStr;
 use crate::client::Client;
 use crate::error::Error;
 use crate::model::schema::{self, Class};
-use crate::model::{FromRecord, Object, Record, Ref};
+use crate::model::{FieldError, FromRecord, Object, Record, Ref};
 use crate::query::{Query, QueryError};
 use crate::suggestion;
 use crate::value::Value;
@@ -57,6 +58,13 @@ pub enum FindError {
         /// Why not.
         #[source]
         source: Error,
+    },
+    /// A record on a path lacks the field to follow.
+    #[error("following a path")]
+    Field {
+        /// Which.
+        #[source]
+        source: FieldError,
     },
     /// The pool answered with another shape than the method has.
     #[error("{method} answered with {found} where {wanted} belongs")]

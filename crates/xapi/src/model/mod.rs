@@ -12,6 +12,7 @@ mod fields;
 #[rustfmt::skip]
 mod generated;
 mod object;
+pub mod path;
 mod record;
 pub mod schema;
 mod typed;
@@ -22,6 +23,7 @@ pub use date::Date;
 pub use field::{FieldError, FromValue};
 pub use generated::{enums, views};
 pub use object::{FromRecord, Object, Ref, WrongClass};
+pub use path::Path;
 pub use record::Record;
 pub use schema::{Class, Field, Method, Type};
 pub use typed::typed;

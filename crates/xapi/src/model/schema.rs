@@ -208,6 +208,21 @@ impl Class {
     }
 }
 
+impl Type {
+    /// The class that such a value refers to: a reference, a set of them, or a map to them.
+    #[must_use]
+    pub fn target(&self) -> Option<&'static str> {
+        match self {
+            Type::Ref(class) => Some(class),
+            Type::Set(element) | Type::Map(_, element) => match element {
+                Type::Ref(class) => Some(class),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 impl Parameter {
     pub(super) const fn new(name: &'static str, kind: Type) -> Self {
         Parameter { name, kind }
