@@ -16,12 +16,26 @@ const REFUSED_LONGEST: Duration = Duration::from_secs(600);
 /// `random` is in 0.0..1.0 and spreads the pause over 75 to 125 % of its length.
 #[must_use]
 pub fn pause(error: &Error, failures: u32, random: f64) -> Duration {
-    let refused = error.is("SESSION_AUTHENTICATION_FAILED")
-        || error.is("SESSION_AUTHORIZATION_FAILED")
-        || error.untrusted();
-    let (first, longest) = if refused { (REFUSED_FIRST, REFUSED_LONGEST) } else { (FIRST, LONGEST) };
+    let (first, longest) =
+        if advice(error).is_some() { (REFUSED_FIRST, REFUSED_LONGEST) } else { (FIRST, LONGEST) };
     let doubled = first.saturating_mul(1 << failures.saturating_sub(1).min(10));
     doubled.min(longest).mul_f64(0.75 + random.clamp(0.0, 1.0) / 2.0)
+}
+
+/// What a person must do about a failed login that no waiting mends; none for those that pass.
+#[must_use]
+pub fn advice(error: &Error) -> Option<&'static str> {
+    if error.untrusted() {
+        Some("look at its certificate, and pin it if it is right")
+    } else if let Error::OtherPool { .. } = error {
+        Some("correct the address, or take the host out of the members")
+    } else if error.is("SESSION_AUTHENTICATION_FAILED") {
+        Some("correct the user or the password; it is tried rarely, so that the account is not locked")
+    } else if error.is("SESSION_AUTHORIZATION_FAILED") {
+        Some("give the user a role in the pool")
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -92,6 +92,17 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
+    /// The member belongs to another pool than the one that was followed: a host that was ejected, or an address that
+    /// went to somebody else. It was left at once. Take it out of the members, or begin anew if it is meant.
+    #[error("{endpoint} belongs to pool {found}, not to {expected}")]
+    OtherPool {
+        /// The member.
+        endpoint: String,
+        /// The uuid of the pool that was followed.
+        expected: SmolStr,
+        /// The uuid of its pool.
+        found: SmolStr,
+    },
     /// The last login failed and the next try is not due yet. Nothing was sent.
     #[error("not logged in to {endpoint}, the next try is in {} s ({last})", .after.as_secs())]
     Waiting {
@@ -131,6 +142,7 @@ impl Error {
             | Error::Password { .. }
             | Error::Login { .. }
             | Error::Certificate { .. }
+            | Error::OtherPool { .. }
             | Error::Waiting { .. } => true,
             Error::Transport { source, .. } => source.nothing_sent(),
             Error::Decode { .. } | Error::TaskLost { .. } => false,

@@ -3,36 +3,34 @@
 //! A session is a lease with a number. Whoever keeps something that dies with a session (an event token) compares
 //! numbers: a new number means that everything must be read anew.
 
+mod acquaintance;
 mod exchange;
+mod login;
+mod members;
 mod options;
+mod session;
+mod transports;
 mod wire;
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use secrecy::{ExposeSecret as _, SecretString};
-use tokio::sync::Mutex;
+use secrecy::SecretString;
+use smol_str::SmolStr;
+use tokio::sync::Mutex as AsyncMutex;
 
 use self::exchange::Request;
+use self::members::Members;
 pub use self::options::CallOptions;
+pub use self::session::Lease;
+use self::session::{Session, with_session};
+use self::transports::Transports;
 pub use self::wire::Wire;
-use crate::backoff;
 use crate::codec::Limits;
 use crate::error::Error;
 use crate::task::Waiting;
-use crate::transport::{Endpoint, Setup, Transport, TransportError};
+use crate::transport::{Endpoint, LearnedPins, TransportError};
 use crate::value::Value;
-
-/// How long xapi may take for a login: several failure paths sleep 5 s, and logins are throttled.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a logout may take before we leave it to xapi's own collection of sessions.
-const LOGOUT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Calls that may be on their way at once, each on a connection of its own; further ones wait for their turn.
-const CALL_CONNECTIONS: usize = 4;
-/// Event polls that may be open at once, each on a connection of its own.
-const POLL_CONNECTIONS: usize = 4;
-/// The API version that we were written against; servers ignore it.
-const API_VERSION: &str = "2.20";
 
 /// How to reach a pool and as whom.
 #[derive(Debug, Clone)]
@@ -43,8 +41,11 @@ pub struct Settings {
     pub user: String,
     /// Where its password comes from, asked at every login. Anything on the local socket, where root needs none.
     pub password: Arc<dyn Password>,
-    /// Further members, tried when the first does not answer.
+    /// Further members, tried when the first does not answer. Those that the pool names come by themselves.
     pub members: Vec<Endpoint>,
+    /// Which pool is meant, where that is known from an earlier time: a member of another one is left at once. Without
+    /// it, the first pool that lets us in is the one.
+    pub pool_uuid: Option<SmolStr>,
     /// Names us in xapi's own limits and records, so that nobody else's leaked sessions evict ours.
     pub originator: String,
     /// `name/version`, at most 64 characters to be shown by `host.get_tracked_user_agents`.
@@ -81,48 +82,19 @@ pub struct Client {
 #[derive(Debug)]
 struct Inner {
     settings: Settings,
-    /// Calls and event polls never share a connection: xapi serves one connection's requests one after another.
+    /// To the member that we talk to now.
     transports: RwLock<Arc<Transports>>,
-    session: Mutex<Session>,
+    /// Held for as long as a login takes, so that there is one at a time.
+    session: AsyncMutex<Session>,
+    /// The uuid of the pool.
+    pool: Mutex<Option<SmolStr>>,
+    members: Mutex<Members>,
+    /// Certificates that the pool announced.
+    learned: Arc<LearnedPins>,
     /// Who waits for which task.
     waiting: Waiting,
     /// What each member speaks.
     spoken: wire::Spoken,
-}
-
-#[derive(Debug)]
-struct Transports {
-    calls: Transport,
-    polls: Transport,
-}
-
-#[derive(Debug)]
-struct Session {
-    lease: Option<Lease>,
-    logins: u64,
-    failures: u32,
-    not_before: Option<(Instant, String)>,
-}
-
-/// A session that was open when asked for.
-#[derive(Clone)]
-pub struct Lease {
-    reference: SecretString,
-    number: u64,
-}
-
-impl Lease {
-    /// Grows with every login.
-    #[must_use]
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-}
-
-impl std::fmt::Debug for Lease {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Lease({})", self.number)
-    }
 }
 
 impl Client {
@@ -131,75 +103,22 @@ impl Client {
     /// # Errors
     /// When the endpoint cannot be used, for example an authority file without certificates.
     pub fn new(settings: Settings) -> Result<Self, TransportError> {
-        let transports = Transports::to(&settings.endpoint, &settings)?;
-        let session = Session { lease: None, logins: 0, failures: 0, not_before: None };
+        let learned = Arc::new(LearnedPins::default());
+        let transports = Transports::to(&settings.endpoint, &settings, &learned)?;
+        let members = Members::new(&settings.endpoint, &settings.members);
+        let pool = settings.pool_uuid.clone();
         Ok(Client {
             inner: Arc::new(Inner {
                 settings,
                 transports: RwLock::new(Arc::new(transports)),
-                session: Mutex::new(session),
+                session: AsyncMutex::default(),
+                pool: Mutex::new(pool),
+                members: Mutex::new(members),
+                learned,
                 waiting: Waiting::default(),
                 spoken: wire::Spoken::default(),
             }),
         })
-    }
-
-    /// The member that we talk to now.
-    #[must_use]
-    pub fn endpoint(&self) -> Endpoint {
-        self.transports().calls.endpoint().clone()
-    }
-
-    /// The open session, after a login where there is none. One login at a time, whoever asks.
-    ///
-    /// # Errors
-    /// [`Error::Login`] when it was tried and failed, [`Error::Waiting`] when the next try is not due yet.
-    pub async fn lease(&self) -> Result<Lease, Error> {
-        let mut session = self.inner.session.lock().await;
-        if let Some(lease) = &session.lease {
-            return Ok(lease.clone());
-        }
-        if let Some((due, last)) = &session.not_before {
-            let after = due.saturating_duration_since(Instant::now());
-            if !after.is_zero() {
-                return Err(Error::Waiting {
-                    endpoint: self.endpoint().to_string(),
-                    after,
-                    last: last.clone(),
-                });
-            }
-        }
-        match self.login().await {
-            Ok(reference) => {
-                session.logins += 1;
-                session.failures = 0;
-                session.not_before = None;
-                let lease = Lease { reference, number: session.logins };
-                session.lease = Some(lease.clone());
-                Ok(lease)
-            }
-            Err(source) => {
-                session.failures += 1;
-                let pause = backoff::pause(&source, session.failures, rand::random());
-                session.not_before = Some((Instant::now() + pause, source.chain()));
-                // Where we were led may be gone; the next try begins where the administrator pointed.
-                self.move_to(&self.inner.settings.endpoint)?;
-                Err(Error::Login {
-                    endpoint: self.inner.settings.endpoint.to_string(),
-                    user: self.inner.settings.user.clone(),
-                    source: Box::new(source),
-                })
-            }
-        }
-    }
-
-    /// How long until a login may be tried again; zero when it may be tried now.
-    pub async fn login_due(&self) -> Duration {
-        let session = self.inner.session.lock().await;
-        session
-            .not_before
-            .as_ref()
-            .map_or(Duration::ZERO, |(due, _)| due.saturating_duration_since(Instant::now()))
     }
 
     /// Calls any method; the session is put in front of the arguments. A session that has ended is replaced and the
@@ -263,176 +182,7 @@ impl Client {
         outcome.map(|value| (value, received))
     }
 
-    /// Gives a session up whose member does not answer any more; the next [`Client::lease`] looks for the coordinator
-    /// among all known members. Does nothing when there is a newer session already. Must be called on a tokio runtime:
-    /// the session is ended there in the background, for as far as its member can still be reached.
-    pub async fn abandon(&self, lease: u64) {
-        let given_up = {
-            let mut session = self.inner.session.lock().await;
-            session.lease.take_if(|open| open.number == lease)
-        };
-        if let Some(given_up) = given_up {
-            let (client, transports) = (self.clone(), self.transports());
-            tokio::spawn(async move { client.end(&transports, &given_up).await });
-        }
-    }
-
-    /// Ends the session, if there is one. Failures do not matter: xapi collects what is left behind.
-    pub async fn logout(&self) {
-        // With the session goes the right to clean up.
-        _ = tokio::time::timeout(LOGOUT_TIMEOUT, self.inner.waiting.sweep(self)).await;
-        let Some(lease) = self.inner.session.lock().await.lease.take() else { return };
-        self.end(&self.transports(), &lease).await;
-    }
-
-    pub(crate) async fn has_session(&self) -> bool {
-        self.inner.session.lock().await.lease.is_some()
-    }
-
     pub(crate) fn waiting(&self) -> &Waiting {
         &self.inner.waiting
     }
-
-    async fn end(&self, transports: &Transports, lease: &Lease) {
-        let ended = self
-            .exchange(
-                &transports.calls,
-                &Request::new("session.logout", &with_session(lease, &[]), LOGOUT_TIMEOUT),
-            )
-            .await;
-        match ended {
-            Ok(_) => tracing::debug!(endpoint = %transports.calls.endpoint(), "logged out"),
-            Err(error) => tracing::debug!(error = error.chain(), "logging out"),
-        }
-    }
-
-    /// Logs in where we are, or where the first of the known members that answers leads.
-    async fn login(&self) -> Result<SecretString, Error> {
-        let settings = &self.inner.settings;
-        let password = settings
-            .password
-            .read()
-            .map_err(|source| Error::Password { user: settings.user.clone(), source })?;
-        let here = self.endpoint();
-        let others = std::iter::once(&settings.endpoint)
-            .chain(&settings.members)
-            .filter(|endpoint| **endpoint != here);
-        let mut outcome = self.login_at(&here, &password).await;
-        for endpoint in others {
-            match &outcome {
-                Err(Error::Transport { source, .. })
-                    if !matches!(source, TransportError::Untrusted { .. }) =>
-                {
-                    tracing::info!(tried = %self.endpoint(), next = %endpoint, "no answer, trying another member");
-                    outcome = self.login_at(endpoint, &password).await;
-                }
-                _ => break,
-            }
-        }
-        outcome
-    }
-
-    /// Logs in at one member; when it names the coordinator, there, once.
-    async fn login_at(&self, endpoint: &Endpoint, password: &SecretString) -> Result<SecretString, Error> {
-        self.move_to(endpoint)?;
-        let settings = &self.inner.settings;
-        let method = "session.login_with_password";
-        let arguments = [
-            settings.user.as_str().into(),
-            password.expose_secret().into(),
-            API_VERSION.into(),
-            settings.originator.as_str().into(),
-        ];
-        for last_try in [false, true] {
-            let transports = self.transports();
-            match self.exchange(&transports.calls, &Request::new(method, &arguments, LOGIN_TIMEOUT)).await {
-                Ok(reference) => {
-                    let reference = reference.as_str().unwrap_or_default().to_owned();
-                    tracing::debug!(endpoint = %transports.calls.endpoint(), user = settings.user, "logged in");
-                    return Ok(reference.into());
-                }
-                Err(error) => {
-                    let Some(coordinator) = coordinator_named(&error).filter(|_| !last_try) else {
-                        return Err(error);
-                    };
-                    let endpoint = self.led_to(coordinator)?;
-                    tracing::info!(coordinator = %endpoint, "this member is not the coordinator");
-                    self.move_to(&endpoint)?;
-                }
-            }
-        }
-        unreachable!("the second round always returns")
-    }
-
-    /// Whether `error` says that the session is over; then it is forgotten, unless a newer one is there already.
-    async fn session_ended(&self, error: &Error, lease: &Lease) -> Result<bool, Error> {
-        let moved = coordinator_named(error);
-        if !error.is("SESSION_INVALID") && moved.is_none() {
-            return Ok(false);
-        }
-        let mut session = self.inner.session.lock().await;
-        if session.lease.as_ref().is_some_and(|open| open.number == lease.number) {
-            session.lease = None;
-            if let Some(coordinator) = moved {
-                let endpoint = self.led_to(coordinator)?;
-                self.move_to(&endpoint)?;
-            }
-        }
-        Ok(true)
-    }
-
-    fn transports(&self) -> Arc<Transports> {
-        let current = self.inner.transports.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Arc::clone(&current)
-    }
-
-    /// Where a member says that the coordinator is.
-    fn led_to(&self, coordinator: &str) -> Result<Endpoint, Error> {
-        let here = self.endpoint();
-        here.at(coordinator).map_err(|source| Error::Transport {
-            method: "session.login_with_password".to_owned(),
-            source: TransportError::Prepare {
-                endpoint: format!("{coordinator:?}, the coordinator that {here} names"),
-                source: source.into(),
-            },
-        })
-    }
-
-    fn move_to(&self, endpoint: &Endpoint) -> Result<(), Error> {
-        if self.endpoint() == *endpoint {
-            return Ok(());
-        }
-        let transports = Transports::to(endpoint, &self.inner.settings)
-            .map_err(|source| Error::Transport { method: "session.login_with_password".into(), source })?;
-        *self.inner.transports.write().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Arc::new(transports);
-        Ok(())
-    }
-}
-
-impl Transports {
-    fn to(endpoint: &Endpoint, settings: &Settings) -> Result<Self, TransportError> {
-        let new = |connections| {
-            let setup = Setup {
-                user_agent: settings.user_agent.clone(),
-                reply_bytes_max: settings.limits.bytes,
-                connections,
-            };
-            Transport::new(endpoint, setup)
-        };
-        Ok(Transports { calls: new(CALL_CONNECTIONS)?, polls: new(POLL_CONNECTIONS)? })
-    }
-}
-
-fn with_session(lease: &Lease, arguments: &[Value]) -> Vec<Value> {
-    std::iter::once(Value::from(lease.reference.expose_secret())).chain(arguments.iter().cloned()).collect()
-}
-
-fn coordinator_named(error: &Error) -> Option<&str> {
-    error
-        .failure()
-        .filter(|failure| failure.code == "HOST_IS_SLAVE")?
-        .parameters
-        .first()
-        .map(|address| &**address)
 }

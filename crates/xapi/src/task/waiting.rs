@@ -244,7 +244,8 @@ pub(super) fn passing(error: &Error) -> bool {
             Error::Password { .. }
             | Error::NoAsync { .. }
             | Error::TaskLost { .. }
-            | Error::Unwritable { .. } => false,
+            | Error::Unwritable { .. }
+            | Error::OtherPool { .. } => false,
             Error::Login { source, .. } | Error::Certificate { source, .. } => passing(source),
             Error::Transport { .. } | Error::Decode { .. } | Error::Waiting { .. } | Error::Xapi { .. } => {
                 true

@@ -4,6 +4,7 @@ mod endpoint;
 mod error;
 mod head;
 mod identity;
+mod pins;
 mod tls;
 
 use std::sync::Arc;
@@ -17,11 +18,10 @@ pub use endpoint::{Address, Endpoint, EndpointError, Fingerprint, Trust};
 pub use error::TransportError;
 pub use head::REQUEST_HEAD_BYTES_MAX;
 pub use identity::{Identity, IdentityError};
+pub use pins::LearnedPins;
 
 /// Longest request body that xapi takes; a longer one would only earn an HTTP 500.
 pub const REQUEST_BYTES_MAX: usize = 300 * 1024;
-/// How long to wait for a TCP and TLS connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long sent data may stay unacknowledged before the kernel gives up the connection.
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Idle connections are dropped before a stunnel or a firewall does it.
@@ -51,6 +51,10 @@ pub struct Setup {
     pub reply_bytes_max: usize,
     /// Most connections at once, at least 1.
     pub connections: usize,
+    /// How long a connection may take to come about, TLS included.
+    pub connect_timeout: Duration,
+    /// What is believed beside the endpoint's own pins.
+    pub learned: Arc<LearnedPins>,
 }
 
 /// What is posted.
@@ -92,13 +96,14 @@ impl Transport {
             .http1_only()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(setup.connect_timeout)
             .tcp_user_timeout(USER_TIMEOUT)
             .pool_max_idle_per_host(setup.connections)
             .pool_idle_timeout(IDLE_TIMEOUT);
         builder = match endpoint.address() {
             Address::Https { .. } => {
-                let config = tls::client_config(endpoint.trust(), endpoint.identity()).map_err(prepare)?;
+                let config = tls::client_config(endpoint.trust(), &setup.learned, endpoint.identity())
+                    .map_err(prepare)?;
                 builder.https_only(true).tls_backend_preconfigured(config)
             }
             Address::Http { .. } => builder.tls_backend_preconfigured(tls::unused_config()),

@@ -15,17 +15,22 @@ use subtle::ConstantTimeEq as _;
 
 use super::endpoint::{Fingerprint, Trust};
 use super::identity::Identity;
+use super::pins::LearnedPins;
 
 type BoxedError = Box<dyn Error + Send + Sync>;
 
 /// The TLS side of a client. xapi speaks TLS 1.2 with secp384r1 only; the ring provider has it.
-pub(super) fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<ClientConfig, BoxedError> {
+pub(super) fn client_config(
+    trust: &Trust,
+    learned: &Arc<LearnedPins>,
+    identity: Option<&Identity>,
+) -> Result<ClientConfig, BoxedError> {
     let provider = Arc::new(ring::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     let builder = match trust {
         Trust::Pinned(pins) => {
-            let verifier = PinnedVerifier { pins: pins.clone(), provider };
+            let verifier = PinnedVerifier { pins: pins.clone(), learned: Arc::clone(learned), provider };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
         }
         Trust::Authority(pem) => {
@@ -98,11 +103,12 @@ fn words(why: &CertificateError) -> String {
 #[derive(Debug)]
 struct PinnedVerifier {
     pins: Vec<Fingerprint>,
+    learned: Arc<LearnedPins>,
     provider: Arc<CryptoProvider>,
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("its fingerprint is {0}, which is none of the pinned ones")]
+#[error("its fingerprint is {0}, which is neither pinned nor announced by the pool")]
 struct NotPinned(Fingerprint);
 
 #[derive(Debug, thiserror::Error)]
@@ -131,7 +137,8 @@ impl ServerCertVerifier for PinnedVerifier {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let shown = Fingerprint(Sha256::digest(end_entity).into());
-        if self.pins.iter().any(|pin| bool::from(pin.0.ct_eq(&shown.0))) {
+        let pinned = self.pins.iter().any(|pin| bool::from(pin.0.ct_eq(&shown.0)));
+        if pinned || self.learned.contains(&shown) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::Other(rustls::OtherError(Arc::new(NotPinned(shown)))).into())

@@ -8,7 +8,13 @@ use super::plain;
 use super::server::{Act, Server, ok};
 
 fn transport(server: &Server, connections: usize, reply_bytes_max: usize) -> Transport {
-    let setup = Setup { user_agent: "tests/1".into(), reply_bytes_max, connections };
+    let setup = Setup {
+        user_agent: "tests/1".into(),
+        reply_bytes_max,
+        connections,
+        connect_timeout: Duration::from_secs(5),
+        learned: Arc::default(),
+    };
     Transport::new(&plain(server.address), setup).unwrap()
 }
 
