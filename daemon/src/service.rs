@@ -225,6 +225,7 @@ pub(crate) fn client(pool: &config::Pool) -> Result<Client> {
     Client::new(Settings {
         endpoint: pool.endpoint.clone(),
         members: members.with_context(|| format!("reading the members of pool {}", pool.name))?,
+        pool_uuid: None,
         user: pool.user.clone(),
         password: Arc::new(PoolPassword(pool.password.clone())),
         originator: format!("xapiary/{}", pool.name),

@@ -151,6 +151,7 @@ fn administrator(world: &World) -> Client {
         user: "root".into(),
         password: Arc::new(SecretString::from(PASSWORD)),
         members: Vec::new(),
+        pool_uuid: None,
         originator: "administrator".into(),
         user_agent: "administrator/1".into(),
         call_timeout: Duration::from_secs(60),

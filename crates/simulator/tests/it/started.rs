@@ -30,6 +30,7 @@ fn client(running: &Running) -> Client {
         user: "root".into(),
         password: Arc::new(SecretString::from("secret")),
         members: Vec::new(),
+        pool_uuid: None,
         originator: "tasks-test".into(),
         user_agent: "tasks-test/1".into(),
         call_timeout: Duration::from_secs(20),

@@ -23,6 +23,7 @@ pub(crate) async fn pool() -> (Running, PoolHandle, Client) {
         user: "root".into(),
         password: Arc::new(secrecy::SecretString::from("secret")),
         members: Vec::new(),
+        pool_uuid: None,
         originator: "tests".into(),
         user_agent: "xapi-tests/0".into(),
         call_timeout: Duration::from_secs(30),

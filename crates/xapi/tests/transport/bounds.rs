@@ -13,7 +13,7 @@ fn transport(server: &Server, connections: usize, reply_bytes_max: usize) -> Tra
         reply_bytes_max,
         connections,
         connect_timeout: Duration::from_secs(5),
-        learned: Arc::default(),
+        learned: std::sync::Arc::default(),
     };
     Transport::new(&plain(server.address), setup).unwrap()
 }

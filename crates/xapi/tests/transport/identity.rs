@@ -116,7 +116,9 @@ async fn a_pool_that_demands_a_certificate_gets_ours_and_no_password() {
         client.call("VM.get_name_label", &["OpaqueRef:a".into()]).await.unwrap(),
         "OpaqueRef:s".into()
     );
-    assert_eq!(pool.seen.lock().unwrap().requests.len(), 2);
+    let seen = pool.seen.lock().unwrap();
+    let about_the_pool = |request: &&Vec<u8>| String::from_utf8_lossy(request).contains(".get_all_records");
+    assert_eq!(seen.requests.iter().filter(|request| !about_the_pool(request)).count(), 2);
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ fn settings(endpoint: Endpoint) -> Settings {
         user: "root".into(),
         password: Arc::new(SecretString::from("secret")),
         members: Vec::new(),
+        pool_uuid: None,
         originator: "tests".into(),
         user_agent: "tests/1".into(),
         call_timeout: Duration::from_secs(60),

@@ -8,11 +8,12 @@ use super::{client, plain, settings};
 
 const PAGE: &str = "<html><body><h1>HTTP 500 internal server error</h1>Xmlm.Error(1:1)</body></html>";
 
+/// What a client asks by itself after each login.
+const ABOUT_THE_POOL: [&str; 2] = ["pool.get_all_records", "host.get_all_records"];
+
 fn method(request: &str) -> &'static str {
-    ["session.login_with_password", "session.logout", "VM.get_name_label", "VM.start"]
-        .into_iter()
-        .find(|method| request.contains(method))
-        .unwrap()
+    let known = ["session.login_with_password", "session.logout", "VM.get_name_label", "VM.start"];
+    known.into_iter().chain(ABOUT_THE_POOL).find(|method| request.contains(method)).unwrap()
 }
 
 /// A member that speaks both.
@@ -33,12 +34,14 @@ fn old(refusal: &'static [u8]) -> impl Fn(&str) -> Act {
     }
 }
 
+/// What was asked where, without what the client asks by itself.
 fn paths(server: &Server) -> Vec<String> {
     let line = |request: &String| {
         let path = request.split(' ').nth(1).unwrap().to_owned();
         format!("{path} {}", method(request))
     };
-    server.requests().iter().map(line).collect()
+    let meant = |request: &&String| !ABOUT_THE_POOL.contains(&method(request));
+    server.requests().iter().filter(meant).map(line).collect()
 }
 
 async fn ask(client: &Client) -> Value {

@@ -126,6 +126,7 @@ fn admin(running: &Running) -> Result<Client> {
     let client = Client::new(Settings {
         endpoint: Endpoint::new(address, Trust::Pinned(vec![fingerprint.parse()?]))?,
         members: Vec::new(),
+        pool_uuid: None,
         user: USER.to_owned(),
         password: Arc::new(SecretString::from(PASSWORD)),
         originator: "xapiary-demo".to_owned(),
