@@ -30,3 +30,8 @@ pub use error::Error;
 pub use failure::{Failure, Kind, NOT_READY};
 pub use task::{Mark, MarkError, Task, TaskFeed, TaskState};
 pub use value::{NULL_REF, Struct, Value};
+
+/// The page for users of this library: its code is compiled with the examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/xapi-client.md")]
+struct Page;

@@ -124,3 +124,23 @@ async fn paths_are_fetched_level_by_level() {
         assert!(walked > 0, "no way was walked to its end: {text}");
     }
 }
+
+/// A path from all VMs costs one call a step, not one an object.
+#[tokio::test]
+async fn paths_cost_a_call_a_step() {
+    let (_running, pool, client) = stage::pool().await;
+    let vms = client.find_class("VM").unwrap();
+    let path = Path::parse(vms.class(), "VBDs.VDI").unwrap();
+    let starts = vms.all_records().await.unwrap();
+    let before: u64 = pool.calls().by_method.values().sum();
+    let fetched = client.follow(&starts, &path).await.unwrap();
+    let after: u64 = pool.calls().by_method.values().sum();
+    assert!(
+        fetched.count("VBD") > 40 && fetched.count("VDI") > 20,
+        "{} {}",
+        fetched.count("VBD"),
+        fetched.count("VDI")
+    );
+    assert_eq!(after - before, 2);
+    assert_eq!(pool.calls().of("VBD.get_all_records_where"), 1);
+}

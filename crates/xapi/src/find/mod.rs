@@ -102,6 +102,16 @@ pub struct Finder<'c, T = Arc<Record>> {
 
 impl Client {
     /// Finds objects of the class that a view is for: `client.find::<Vm>()`.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::views::Task;
+    ///
+    /// let tasks = client.find::<Task>();
+    /// assert_eq!(tasks.class().name, "task");
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn find<T: Object>(&self) -> Finder<'_, T> {
         let class = schema::class(T::CLASS);
@@ -112,6 +122,14 @@ impl Client {
     ///
     /// # Errors
     /// [`FindError::UnknownClass`].
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// let error = client.find_class("hosts").unwrap_err();
+    /// assert_eq!(error.to_string(), r#"there is no class "hosts", did you mean "host"?"#);
+    /// # Ok(()) });
+    /// ```
     pub fn find_class(&self, class: &str) -> Result<Finder<'_>, FindError> {
         let known = schema::class(class).ok_or_else(|| FindError::UnknownClass {
             class: class.into(),
@@ -129,6 +147,18 @@ impl<T: FromRecord> Finder<'_, T> {
     }
 
     /// The object of that uuid; nothing when there is none (UUID_INVALID).
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::views::Pool;
+    ///
+    /// let pool = client.find::<Pool>().all_records().await?.remove(0);
+    /// let found = client.find::<Pool>().by_uuid(pool.uuid()?).await?;
+    /// assert_eq!(found, Some(pool.reference()));
+    /// assert_eq!(client.find::<Pool>().by_uuid("no such uuid").await?, None);
+    /// # Ok(()) });
+    /// ```
     pub async fn by_uuid(&self, uuid: &str) -> Result<Option<Ref<T>>, FindError> {
         match self.ask("get_by_uuid", &[uuid.into()]).await {
             Ok((method, answer)) => answer::reference(&method, &answer).map(Some),
@@ -138,18 +168,50 @@ impl<T: FromRecord> Finder<'_, T> {
     }
 
     /// Objects of that name. Names are not unique.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::views::Sr;
+    ///
+    /// let found = client.find::<Sr>().by_name_label("no such storage").await?;
+    /// assert!(found.is_empty());
+    /// # Ok(()) });
+    /// ```
     pub async fn by_name_label(&self, name: &str) -> Result<Vec<Ref<T>>, FindError> {
         let (method, answer) = self.ask("get_by_name_label", &[name.into()]).await?;
         answer::references(&method, &answer)
     }
 
     /// All objects.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::views::Host;
+    ///
+    /// assert_eq!(client.find::<Host>().all().await?.len(), 2);
+    /// # Ok(()) });
+    /// ```
     pub async fn all(&self) -> Result<Vec<Ref<T>>, FindError> {
         let (method, answer) = self.ask("get_all", &[]).await?;
         answer::references(&method, &answer)
     }
 
     /// The objects that fit. Where the pool is older than `get_all_where`, it is asked for their records.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::views::{Vbd, Vm};
+    /// use xapi::query::field;
+    ///
+    /// for vm in client.find::<Vm>().all_where(&field("is_control_domain").is(true)).await? {
+    ///     let drives = client.find::<Vbd>().all_where(&field("VM").is(vm)).await?;
+    ///     println!("{} drives", drives.len());
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn all_where(&self, query: &Query) -> Result<Vec<Ref<T>>, FindError> {
         if !IGNORE_QUERIES.contains(&self.class.name) {
             let text = self.text(query)?;
@@ -165,6 +227,20 @@ impl<T: FromRecord> Finder<'_, T> {
     }
 
     /// One object; nothing when it is gone (HANDLE_INVALID).
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::Ref;
+    /// use xapi::model::views::Host;
+    ///
+    /// let hosts = client.find::<Host>();
+    /// let first = hosts.all().await?.remove(0);
+    /// let host = hosts.record(&first).await?.ok_or("gone meanwhile")?;
+    /// assert!(host.enabled()?);
+    /// assert!(hosts.record(&Ref::new("OpaqueRef:gone")).await?.is_none());
+    /// # Ok(()) });
+    /// ```
     pub async fn record(&self, reference: &Ref<T>) -> Result<Option<T>, FindError> {
         match self.ask("get_record", &[reference.into()]).await {
             Ok((method, answer)) => {
@@ -177,12 +253,37 @@ impl<T: FromRecord> Finder<'_, T> {
     }
 
     /// All objects with all fields, in one call.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::views::Pbd;
+    ///
+    /// for pbd in client.find::<Pbd>().all_records().await? {
+    ///     println!("{:?} on {:?}: {}", pbd.sr()?, pbd.host()?, pbd.currently_attached()?);
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn all_records(&self) -> Result<Vec<T>, FindError> {
         Ok(self.typed(self.untyped_all().await?))
     }
 
     /// The objects that fit with all fields, in one call. Alerts and roles, for which XAPI ignores queries, are all read
     /// and compared here.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::model::views::Vdi;
+    /// use xapi::query::Query;
+    ///
+    /// // In the words of a person, for example from a command line.
+    /// let query = Query::parse("is_a_snapshot = true and not snapshot_of = null")?;
+    /// for snapshot in client.find::<Vdi>().records_where(&query).await? {
+    ///     println!("{} of {:?}", snapshot.name_label()?, snapshot.snapshot_time()?.timestamp());
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn records_where(&self, query: &Query) -> Result<Vec<T>, FindError> {
         Ok(self.typed(self.untyped_where(query).await?))
     }
