@@ -174,7 +174,7 @@ kinds! {
         /// The method.
         method,
     },
-    /// the method was removed. [`Method::removed`](crate::model::Method::removed) says when.
+    /// the method was removed. [`Method::removed`](field@crate::model::Method::removed) says when.
     MessageRemoved = "MESSAGE_REMOVED",
     /// too few or too many arguments. The counts have the session among them.
     MessageParameterCountMismatch = "MESSAGE_PARAMETER_COUNT_MISMATCH" {
