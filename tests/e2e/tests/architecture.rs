@@ -54,8 +54,8 @@ fn every_arrow_is_one_that_is_drawn() {
             let known = dependency.name.as_str();
             if members.contains_key(known) {
                 arrows.insert((name.to_string(), known.to_owned()));
-                let in_tests = dependency.kind == DependencyKind::Development
-                    && ONLY_IN_TESTS.contains(&(*name, known));
+                let in_tests =
+                    dependency.kind == DependencyKind::Development && ONLY_IN_TESTS.contains(&(*name, known));
                 if !allowed.contains(&known) && !in_tests {
                     wrong.push(format!("{name} must not know {known} ({:?})", dependency.kind));
                 }
