@@ -2,6 +2,7 @@
 //! `crates/xapi/src/model/generated/`. With `--check` it changes nothing and fails when a file is stale.
 
 mod enums;
+mod index;
 mod names;
 mod tables;
 mod types;
@@ -51,8 +52,12 @@ fn generate(table: &Value) -> Result<BTreeMap<PathBuf, String>> {
     let mut file = |name: &str, text: String| {
         files.insert(Path::new(FOLDER).join(name), format!("{FIRST_LINE}{text}"));
     };
-    file("mod.rs", "pub mod enums;\npub(super) mod tables;\npub mod views;\n".to_owned());
+    file(
+        "mod.rs",
+        "pub mod enums;\npub(super) mod index;\npub(super) mod tables;\npub mod views;\n".to_owned(),
+    );
     file("tables.rs", tables::generate(table)?);
+    file("index.rs", index::generate(table)?);
     file("enums.rs", enums::generate(table)?);
     for (name, text) in views::generate(table)? {
         file(&format!("views/{name}.rs"), text);

@@ -77,6 +77,13 @@ fn by_lower_case(classes: &[Value]) -> Result<Vec<(String, usize)>> {
     Ok(names)
 }
 
+/// In the order that a binary search needs.
+pub(super) fn ordered_methods(class: &Value) -> Result<Vec<&Value>> {
+    let mut methods: Vec<&Value> = array(&class["messages"])?.iter().collect();
+    methods.sort_by_key(|method| method[0].as_str());
+    Ok(methods)
+}
+
 fn class_rows(out: &mut String, class: &Value, answers_queries: bool) -> Result<()> {
     let flag = |key: &str| class[key].as_bool().unwrap_or(false);
     let state = match text(&class["state"])? {
@@ -112,10 +119,7 @@ fn class_rows(out: &mut String, class: &Value, answers_queries: bool) -> Result<
         )?;
     }
     writeln!(out, "], methods: &[")?;
-    // In the order that a binary search needs.
-    let mut methods: Vec<&Value> = array(&class["messages"])?.iter().collect();
-    methods.sort_by_key(|method| method[0].as_str());
-    for method in methods {
+    for method in ordered_methods(class)? {
         method_row(out, method).with_context(|| format!("{}.{}", class["name"], method[0]))?;
     }
     writeln!(out, "] }},")?;

@@ -3,6 +3,7 @@
 //! The rows come from `schema/xapi.json` by `cargo xtask codegen`. A pool may be older or newer than the
 //! table: unknown classes, fields and enum words are kept as they came, never an error.
 
+use super::generated::index::METHODS;
 use super::generated::tables as generated;
 
 /// XAPI's version that the table describes, such as `2.23`.
@@ -345,9 +346,9 @@ pub fn class(name: &str) -> Option<&'static Class> {
 #[must_use]
 pub fn method(name: &str) -> Option<(&'static Class, &'static Method)> {
     let name = name.strip_prefix("Async.").unwrap_or(name);
-    let (of, method) = name.split_once('.')?;
-    let class = class(of).filter(|class| class.name == of)?;
-    class.method(method).map(|method| (class, method))
+    let (class, method) = METHODS.get(name)?;
+    let class = generated::CLASSES.get(*class)?;
+    class.methods.get(*method).map(|method| (class, method))
 }
 
 /// The product that a release's code name stands for: `ely` is XenServer 7.1. Nothing for versions of xapi, such as
