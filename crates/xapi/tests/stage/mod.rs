@@ -16,7 +16,12 @@ pub(crate) async fn pool() -> (Running, PoolHandle, Client) {
     let simulator = Simulator::builtin(options).unwrap();
     let doors = Doors { http: Some(([127, 0, 0, 1], 0).into()), ..Doors::default() };
     let running = simulator.open(doors).await.unwrap();
-    let address = format!("http://{}", running.http_address().unwrap());
+    let client = client_of(&format!("http://{}", running.http_address().unwrap()), xapi::Wire::Auto);
+    (running, simulator.pool(), client)
+}
+
+/// A client of whoever listens at that address.
+pub(crate) fn client_of(address: &str, wire: xapi::Wire) -> Client {
     let endpoint = Endpoint::new(address.parse().unwrap(), Trust::None).unwrap();
     let client = Client::new(Settings {
         endpoint,
@@ -28,9 +33,9 @@ pub(crate) async fn pool() -> (Running, PoolHandle, Client) {
         user_agent: "xapi-tests/0".into(),
         call_timeout: Duration::from_secs(30),
         limits: Limits::default(),
-        wire: xapi::Wire::Auto,
+        wire,
     });
-    (running, simulator.pool(), client.unwrap())
+    client.unwrap()
 }
 
 /// Runs an example of the documentation.
