@@ -53,23 +53,16 @@ pub(super) fn generate(table: &Value) -> Result<Vec<(String, String)>> {
         };
         let file = name.to_lowercase();
         writeln!(list, "mod {file};")?;
-        let mut out = format!(
-            "use crate::model::declare::view;\n\
-             #[allow(unused_imports, reason = \"not every class has fields of every type\")]\n\
-             use crate::model::{{Date, Map, Ref, Set, enums, views}};\n\n\
-             view! {{\n    /// {about}; class `{name}`, {told}.\n{}",
-            head(name)
-        );
+        let mut rows = format!("    /// {about}; class `{name}`, {told}.\n{}", head(name));
         for field in array(&class["fields"])? {
             let wire = text(&field[0])?;
             let accessor = names::of_field(wire);
             let kind = Type::read(text(&field[1])?)?.rust().with_context(|| format!("{name}.{wire}"))?;
             let told = format!("since {}", release(table, &field[3])?) + &ended(table, &field[4])?;
             let alias = if accessor == wire { String::new() } else { format!("#[doc(alias = {wire:?})] ") };
-            writeln!(out, "    {alias}{accessor}: {kind} = {}, {told:?};", string(&field[0])?)?;
+            writeln!(rows, "    {alias}{accessor}: {kind} = {}, {told:?};", string(&field[0])?)?;
         }
-        writeln!(out, "}}")?;
-        files.push((file, out));
+        files.push((file, format!("{}\nview! {{\n{rows}}}\n", imports(&rows))));
     }
     writeln!(list, "\nuse crate::model::declare::view;\n")?;
     for (name, _) in WITH_ACCESSORS {
@@ -77,6 +70,21 @@ pub(super) fn generate(table: &Value) -> Result<Vec<(String, String)>> {
     }
     files.push(("mod".to_owned(), list + &bare));
     Ok(files)
+}
+
+/// The imports that these rows need.
+fn imports(rows: &str) -> String {
+    let named = [
+        ("Date<", "Date"),
+        ("Map<", "Map"),
+        ("Ref<", "Ref"),
+        ("Set<", "Set"),
+        ("enums::", "enums"),
+        ("views::", "views"),
+    ];
+    let used: Vec<&str> =
+        named.iter().filter(|(mark, _)| rows.contains(mark)).map(|(_, name)| *name).collect();
+    format!("use crate::model::declare::view;\nuse crate::model::{{{}}};\n", used.join(", "))
 }
 
 /// The row that names the type.

@@ -38,12 +38,10 @@ macro_rules! kinds {
             /// Which of the common errors it is.
             #[must_use]
             pub fn kind(&self) -> Kind<'_> {
-                #[allow(unused_mut, unused_variables, reason = "not every error has parameters")]
+                let mut parameters = self.parameters.iter().map(SmolStr::as_str);
                 match &*self.code {
-                    $($code => {
-                        let mut parameters = self.parameters.iter().map(SmolStr::as_str);
-                        Kind::$variant $({ $($parameter: parameters.next().unwrap_or_default(),)* })?
-                    })*
+                    // Fields of a struct are evaluated in the order in which they are written.
+                    $($code => Kind::$variant $({ $($parameter: parameters.next().unwrap_or_default(),)* })?,)*
                     code if NOT_READY.contains(&code) => Kind::NotReady,
                     _ => Kind::Other,
                 }
