@@ -4,6 +4,7 @@
 //! Figures are for reading: no test and no exit code depends on one. This program fails only when something cannot be
 //! measured.
 
+mod clients;
 mod codec_json;
 mod codec_xml;
 mod compare;
@@ -33,8 +34,10 @@ use timing::Rounds;
 
 /// Measure, print the table, and write it as JSON.
 #[derive(Parser)]
-#[command(name = "bench")]
+#[command(name = "bench", args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// The program `xapiary` to measure; without it the whole road is left out
     #[arg(long, value_name = "FILE", requires = "plugin")]
     daemon: Option<PathBuf>,
@@ -42,14 +45,22 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
     /// Where the rows are written as JSON
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    out: Option<PathBuf>,
     /// Where the daemon's state may lie for a while: a folder on the disk to measure. The folder of --out by default
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
     /// A short run that shows whether everything works; its figures are rough
     #[arg(long)]
     quick: bool,
+}
+
+/// What this program does as a process of its own.
+#[derive(clap::Subcommand)]
+enum Part {
+    /// Poll with our own client
+    #[command(hide = true)]
+    Client(clients::Polling),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +74,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Part::Client(polling)) = &arguments.part {
+        return polling.run();
+    }
+    let out = arguments.out.as_deref().context("--out is missing")?;
+    let beside = out.parent().map(ToOwned::to_owned).unwrap_or_default();
     let rounds = if arguments.quick { Rounds(5) } else { Rounds(60) };
     let mut report = Report::default();
     // First, while the heap has no holes to put records into.
@@ -72,13 +88,14 @@ fn run(arguments: &Arguments) -> Result<()> {
     report.add(codec_xml::measure(rounds)?);
     report.add(python::measure(rounds)?);
     report.add(codec_json::measure(rounds)?);
+    println!("==> polling with our client and with others");
+    report.add(clients::measure(&beside, arguments.quick)?);
     println!("==> comparing records");
     report.add(compare::measure(rounds)?);
     report.add(resync::measure(rounds)?);
     report.add(weights);
     match (&arguments.daemon, &arguments.plugin) {
         (Some(daemon), Some(plugin)) => {
-            let beside = arguments.out.parent().map(ToOwned::to_owned).unwrap_or_default();
             let folder = arguments.folder.clone().unwrap_or(beside);
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
@@ -90,5 +107,5 @@ fn run(arguments: &Arguments) -> Result<()> {
         _ => println!("==> no --daemon: the whole road is left out"),
     }
     report.print(cfg!(debug_assertions) || arguments.quick);
-    report.write(&arguments.out)
+    report.write(out)
 }
