@@ -96,6 +96,15 @@ impl Value {
         }
     }
 
+    /// Gives back memory that nothing is in.
+    pub(crate) fn shrink(&mut self) {
+        match self {
+            Value::Array(elements) => elements.shrink_to_fit(),
+            Value::Struct(members) => members.0.shrink_to_fit(),
+            _ => {}
+        }
+    }
+
     /// What it is, for errors: `a text`, `a map`. Tells nothing of its content.
     #[must_use]
     pub fn shape(&self) -> &'static str {

@@ -16,7 +16,7 @@ pub(crate) fn measure(rounds: Rounds) -> Result<Vec<Row>> {
     let value = reply.map_err(|failure| anyhow::anyhow!("the recorded reply is a refusal: {failure}"))?;
     let events = Batch::read(value.clone()).context("reading the recorded reply")?.events.len();
 
-    let ours = || json::decode_reply(body, &Limits::default()).map(|reply| reply.map(Batch::read));
+    let ours = || Batch::decode_json(body, &Limits::default());
     let (took, tree) = rounds.side_by_side(ours, || serde_json::from_slice::<serde_json::Value>(body));
     // As the journal keeps records.
     let written = json::encode_value(&value);

@@ -32,9 +32,8 @@ pub(crate) fn body(numbers: std::ops::Range<usize>) -> Result<Vec<u8>> {
 
 /// The reply decoded and taken apart.
 pub(crate) fn read(body: &[u8]) -> Result<Batch> {
-    let reply = xml::decode_reply(body, &Limits::default()).context("decoding the picture")?;
-    let value = reply.map_err(|failure| anyhow::anyhow!("the picture is a refusal: {failure}"))?;
-    Batch::read(value).context("reading the picture")
+    let reply = Batch::decode_xml(body, &Limits::default()).context("decoding the picture")?;
+    reply.map_err(|failure| anyhow::anyhow!("the picture is a refusal: {failure}"))
 }
 
 /// References and uuids of the recorded reply, numbered as they are met.

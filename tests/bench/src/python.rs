@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use xapi::codec::{Limits, xml};
+use xapi::codec::Limits;
 use xapi::events::Batch;
 
 use crate::codec_xml::per_second;
@@ -30,7 +30,7 @@ print(len(reply['Value']['events']), least)
 pub(crate) fn measure(rounds: Rounds) -> Result<Vec<Row>> {
     let body = recorded::xml_body()?;
     let expected = recorded::batch()?.events.len();
-    let ours = || xml::decode_reply(body, &Limits::default()).map(|reply| reply.map(Batch::read));
+    let ours = || Batch::decode_xml(body, &Limits::default());
     let took = rounds.quickest(|| (), |()| ours());
     let row = Row::new("events out of an XML-RPC reply", per_second(expected, took), "events/CPU s");
     let Some((events, python)) = decoded_by_python(body, rounds.few())? else {

@@ -4,9 +4,12 @@
 
 pub mod json;
 mod limits;
+mod source;
+mod texts;
 pub mod xml;
 
 pub use self::limits::Limits;
+pub(crate) use self::source::{Shape, Source};
 pub use crate::failure::Failure;
 use crate::value::Value;
 
@@ -33,7 +36,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    fn new(what: impl Into<String>, position: usize) -> Self {
+    pub(crate) fn new(what: impl Into<String>, position: usize) -> Self {
         DecodeError { what: what.into(), position }
     }
 }

@@ -9,6 +9,8 @@ use quick_xml::reader::Reader;
 use smol_str::{SmolStr, SmolStrBuilder};
 
 use super::limits::Meter;
+use super::source::{Shape, Source};
+use super::texts::Texts;
 use super::{Call, DecodeError, Failure, Limits, Reply, failure_from};
 use crate::value::{Struct, Value};
 
@@ -145,6 +147,36 @@ pub fn decode_reply(body: &[u8], limits: &Limits) -> Result<Reply, DecodeError> 
     }
 }
 
+/// Reads what a call came back with as `shape` wants it. An error says no more than that it is not that, a refusal
+/// perhaps: then [`decode_reply`] tells.
+pub(crate) fn decode_success<S: Shape>(
+    body: &[u8],
+    limits: &Limits,
+    shape: S,
+) -> Result<S::Content, DecodeError> {
+    let mut parser = Parser::new(body, limits)?;
+    for name in ["methodResponse", "params", "param", "value"] {
+        parser.open(name)?;
+    }
+    let (mut success, mut shape, mut content) = (false, Some(shape), None);
+    parser.members(0, |parser, name, value| {
+        match (name, value) {
+            ("Status", Some(status)) => success = status.as_str() == Some("Success"),
+            ("Value", None) => {
+                let shape = shape.take().ok_or_else(|| parser.error("a second Value"))?;
+                content = Some(shape.read(parser, 1)?);
+            }
+            _ => return Err(parser.error("an unusual reply")),
+        }
+        Ok(())
+    })?;
+    for _ in ["param", "params", "methodResponse"] {
+        parser.close()?;
+    }
+    parser.end()?;
+    content.filter(|_| success).ok_or_else(|| parser.error("no success"))
+}
+
 /// Reads one value, as `task.result` holds it. Empty text is void.
 ///
 /// # Errors
@@ -264,6 +296,7 @@ struct Parser<'i> {
     reader: Reader<&'i [u8]>,
     input: &'i str,
     meter: Meter,
+    texts: Texts,
 }
 
 impl<'i> Parser<'i> {
@@ -272,7 +305,7 @@ impl<'i> Parser<'i> {
         let input = meter.message(body)?;
         let mut reader = Reader::from_str(input);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Parser { reader, input, meter })
+        Ok(Parser { reader, input, meter, texts: Texts::default() })
     }
 
     fn position(&self) -> usize {
@@ -330,8 +363,7 @@ impl<'i> Parser<'i> {
 
     /// After `<value>`: its content, up to and with `</value>`.
     fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
-        self.meter.depth(depth, self.position())?;
-        self.meter.value(self.position())?;
+        self.enter(depth)?;
         // Nearly every value is one run of plain text: take it without building anything.
         let first = match self.event()? {
             Event::Text(text) => match self.event()? {
@@ -360,7 +392,7 @@ impl<'i> Parser<'i> {
                 Value::VOID
             }
             "array" => self.array(depth)?,
-            "struct" => self.members(depth)?,
+            "struct" => self.map(depth)?,
             other => {
                 let start: String = other.chars().take(TYPE_NAME_CHARS).collect();
                 return Err(self.error(format!("unknown type <{}>", start.escape_debug())));
@@ -376,9 +408,7 @@ impl<'i> Parser<'i> {
         let plain = self.plain_ahead(depth);
         loop {
             while plain && let Some((element, rest)) = plain_element(self.rest()) {
-                self.meter.value(self.position())?;
-                self.plain_text_fits(&element)?;
-                elements.push(element);
+                elements.push(self.plain(element)?);
                 self.go_on_at(rest);
             }
             match self.tag()? {
@@ -391,28 +421,52 @@ impl<'i> Parser<'i> {
         Ok(Value::Array(elements))
     }
 
-    fn members(&mut self, depth: usize) -> Result<Value, DecodeError> {
+    fn map(&mut self, depth: usize) -> Result<Value, DecodeError> {
         let mut members = Struct::new();
+        self.each_member(depth, |parser, name, value| {
+            let name = parser.texts.text(name);
+            members.push(name, parser.value_unless(value, depth + 1)?);
+            Ok(())
+        })?;
+        Ok(Value::Struct(members))
+    }
+
+    /// After `<struct>`: calls `member` for each member, with its value if it was plain; otherwise the message stands
+    /// after `<value>`, and `member` must read the value.
+    fn each_member(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(&mut Self, &str, Option<Value>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
         let plain = self.plain_ahead(depth);
         loop {
             while plain && let Some((name, value, rest)) = plain_member(self.rest()) {
-                self.meter.value(self.position())?;
                 self.meter.text(name.len(), self.position())?;
-                self.plain_text_fits(&value)?;
-                members.push(name, value);
+                let value = self.plain(value)?;
                 self.go_on_at(rest);
+                member(self, name, Some(value))?;
             }
             match self.tag()? {
                 Tag::Open(tag) if tag.name().as_ref() == "member" => {}
                 Tag::Open(_) => return Err(self.error("expected <member> in a struct")),
-                Tag::Close => return Ok(Value::Struct(members)),
+                Tag::Close => return Ok(()),
             }
             self.open("name")?;
             let name = self.member_name()?;
             self.open("value")?;
-            members.push(name, self.value(depth + 1)?);
+            member(self, &name, None)?;
             self.close()?;
         }
+    }
+
+    fn value_unless(&mut self, read: Option<Value>, depth: usize) -> Result<Value, DecodeError> {
+        read.map_or_else(|| self.value(depth), Ok)
+    }
+
+    /// Counts the value that comes next.
+    fn enter(&mut self, depth: usize) -> Result<(), DecodeError> {
+        self.meter.depth(depth, self.position())?;
+        self.meter.value(self.position())
     }
 
     /// Whether values inside the element that was just opened may be read by [`plain_value`]: not where the depth is
@@ -422,14 +476,20 @@ impl<'i> Parser<'i> {
             && !self.input.get(..self.position()).is_some_and(|before| before.ends_with("/>"))
     }
 
-    fn plain_text_fits(&self, value: &Value) -> Result<(), DecodeError> {
-        self.meter.text(value.as_str().map_or(0, str::len), self.position())
+    fn plain(&mut self, plain: Plain<'_>) -> Result<Value, DecodeError> {
+        self.meter.value(self.position())?;
+        Ok(match plain {
+            Plain::Text(text) => Value::String(self.short(text)?),
+            Plain::Truth(truth) => Value::Bool(truth),
+            Plain::NoElements => Value::Array(Vec::new()),
+            Plain::NoMembers => Value::Struct(Struct::new()),
+        })
     }
 
     /// A text that is all of its element.
-    fn short(&self, text: &str) -> Result<SmolStr, DecodeError> {
+    fn short(&mut self, text: &str) -> Result<SmolStr, DecodeError> {
         self.meter.text(text.len(), self.position())?;
-        Ok(SmolStr::new(text))
+        Ok(self.texts.text(text))
     }
 
     fn rest(&self) -> &'i str {
@@ -514,32 +574,82 @@ impl<'i> Parser<'i> {
     }
 }
 
+impl Source for Parser<'_> {
+    fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        Parser::value(self, depth)
+    }
+
+    fn members(
+        &mut self,
+        depth: usize,
+        member: impl FnMut(&mut Self, &str, Option<Value>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.enter(depth)?;
+        self.open("struct")?;
+        self.each_member(depth, member)?;
+        self.close()
+    }
+
+    fn elements(
+        &mut self,
+        depth: usize,
+        mut element: impl FnMut(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.enter(depth)?;
+        self.open("array")?;
+        self.open("data")?;
+        loop {
+            match self.tag()? {
+                Tag::Open(tag) if tag.name().as_ref() == "value" => element(self)?,
+                Tag::Open(_) => return Err(self.error("expected <value> in an array")),
+                Tag::Close => break,
+            }
+        }
+        self.close()?;
+        self.close()
+    }
+}
+
 // Nearly all of a reply are members and elements that hold plain text or a truth value, written without a space between
 // tags. They are read here in one go; whatever looks different in any way is left to the reader.
 
+/// What a plain value holds.
+#[derive(Clone, Copy)]
+enum Plain<'i> {
+    Text(&'i str),
+    Truth(bool),
+    NoElements,
+    NoMembers,
+}
+
 /// A whole `<member>` and what follows it.
-fn plain_member(text: &str) -> Option<(SmolStr, Value, &str)> {
+fn plain_member(text: &str) -> Option<(&str, Plain<'_>, &str)> {
     let (name, rest) = plain_text(text.strip_prefix("<member><name>")?)?;
     let (value, rest) = plain_value(rest.strip_prefix("</name><value>")?)?;
-    Some((name.into(), value, rest.strip_prefix("</member>")?))
+    Some((name, value, rest.strip_prefix("</member>")?))
 }
 
 /// A whole `<value>` and what follows it.
-fn plain_element(text: &str) -> Option<(Value, &str)> {
+fn plain_element(text: &str) -> Option<(Plain<'_>, &str)> {
     plain_value(text.strip_prefix("<value>")?)
 }
 
 /// After `<value>`: its content, and what follows `</value>`.
-fn plain_value(text: &str) -> Option<(Value, &str)> {
+fn plain_value(text: &str) -> Option<(Plain<'_>, &str)> {
+    const OTHERS: [(&str, Plain<'static>); 4] = [
+        ("<boolean>0</boolean></value>", Plain::Truth(false)),
+        ("<boolean>1</boolean></value>", Plain::Truth(true)),
+        ("<struct></struct></value>", Plain::NoMembers),
+        ("<array><data></data></array></value>", Plain::NoElements),
+    ];
     let (content, rest) = plain_text(text)?;
     if let Some(rest) = rest.strip_prefix("</value>") {
-        return Some((Value::String(content.into()), rest));
+        return Some((Plain::Text(content), rest));
     }
-    let rest = rest.strip_prefix("<boolean>").filter(|_| content.is_empty())?;
-    let (truth, rest) = [("1", true), ("0", false)]
-        .into_iter()
-        .find_map(|(digit, truth)| Some((truth, rest.strip_prefix(digit)?)))?;
-    Some((Value::Bool(truth), rest.strip_prefix("</boolean></value>")?))
+    if !content.is_empty() {
+        return None;
+    }
+    OTHERS.into_iter().find_map(|(written, value)| Some((value, rest.strip_prefix(written)?)))
 }
 
 /// Text up to the next markup or entity, and the rest from there.

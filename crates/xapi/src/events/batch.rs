@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use smol_str::SmolStr;
 
-use crate::model::Record;
+use super::batch_shape::BatchShape;
+use crate::codec::{DecodeError, Failure, Limits, Reply, json, xml};
+use crate::model::{Filling, Record};
 use crate::value::Value;
 
 /// One answer.
@@ -68,19 +70,62 @@ fn lacks(what: impl Into<String>) -> BatchError {
 }
 
 impl Batch {
+    /// Reads an answer over XML-RPC: the batch, or why there is none.
+    ///
+    /// # Errors
+    /// When the bytes are no answer to `event.from` within the limits.
+    pub fn decode_xml(body: &[u8], limits: &Limits) -> Result<Result<Self, Failure>, DecodeError> {
+        match xml::decode_success(body, limits, BatchShape) {
+            Ok(batch) => Ok(Ok(batch)),
+            Err(_) => Batch::of_reply(xml::decode_reply(body, limits)?, body),
+        }
+    }
+
+    /// Reads an answer over JSON-RPC: the batch, or why there is none.
+    ///
+    /// # Errors
+    /// When the bytes are no answer to `event.from` within the limits.
+    pub fn decode_json(body: &[u8], limits: &Limits) -> Result<Result<Self, Failure>, DecodeError> {
+        match json::decode_success(body, limits, BatchShape) {
+            Ok(batch) => Ok(Ok(batch)),
+            Err(_) => Batch::of_reply(json::decode_reply(body, limits)?, body),
+        }
+    }
+
+    /// A refusal, or something that only the general reader can read or say what is wrong with it.
+    fn of_reply(reply: Reply, body: &[u8]) -> Result<Result<Self, Failure>, DecodeError> {
+        match reply {
+            Ok(value) => match Batch::read(value) {
+                Ok(batch) => Ok(Ok(batch)),
+                Err(error) => Err(DecodeError::new(error.to_string(), body.len())),
+            },
+            Err(failure) => Ok(Err(failure)),
+        }
+    }
+
     /// Reads the decoded value of either wire.
     ///
     /// # Errors
     /// When a part is missing or of another shape; nothing of it should be used then.
     pub fn read(value: Value) -> Result<Self, BatchError> {
         let Value::Struct(mut members) = value else { return Err(lacks("struct")) };
-        let token = match members.remove("token") {
-            Some(Value::String(token)) => token,
-            _ => return Err(lacks("token")),
-        };
-        let Some(Value::Struct(counts)) = members.remove("valid_ref_counts") else {
-            return Err(lacks("valid_ref_counts"));
-        };
+        let mut part = |name: &str| members.remove(name).ok_or_else(|| lacks(name));
+        let (token, counts) = (part("token")?, part("valid_ref_counts")?);
+        let Value::Array(events) = part("events")? else { return Err(lacks("events")) };
+        let events = events
+            .into_iter()
+            .enumerate()
+            .map(|(index, event)| {
+                let parts = Parts::of(event).and_then(Parts::finish);
+                parts.map_err(|what| lacks(format!("{what} in event {index}")))
+            })
+            .collect::<Result<_, _>>()?;
+        Batch::of(events, counts, token)
+    }
+
+    pub(super) fn of(mut events: Vec<RawEvent>, counts: Value, token: Value) -> Result<Self, BatchError> {
+        let Value::String(token) = token else { return Err(lacks("token")) };
+        let Value::Struct(counts) = counts else { return Err(lacks("valid_ref_counts")) };
         let counts = counts
             .into_iter()
             .map(|(class, count)| match count.as_int() {
@@ -88,12 +133,6 @@ impl Batch {
                 None => Err(lacks(format!("count of {class}"))),
             })
             .collect::<Result<_, _>>()?;
-        let Some(Value::Array(events)) = members.remove("events") else { return Err(lacks("events")) };
-        let mut events = events
-            .into_iter()
-            .enumerate()
-            .map(|(index, event)| raw_event(event).map_err(|what| lacks(format!("{what} in event {index}"))))
-            .collect::<Result<Vec<_>, _>>()?;
         // xapi lists additions, then changes, then deletions; rows touched by one write share a generation and keep
         // their order.
         events.sort_by_key(|event| event.generation);
@@ -101,25 +140,57 @@ impl Batch {
     }
 }
 
-fn raw_event(event: Value) -> Result<RawEvent, &'static str> {
-    let Value::Struct(mut members) = event else { return Err("struct") };
-    let mut text = |name| match members.remove(name) {
-        Some(Value::String(text)) => Ok(text),
-        Some(Value::Int(number)) => Ok(SmolStr::from(number.to_string())),
-        _ => Err(name),
-    };
-    let generation = text("id")?.parse().map_err(|_| "id")?;
-    let (class, reference) = (text("class")?, text("ref")?);
-    let operation = match text("operation")?.as_str() {
-        "add" => Operation::Added,
-        "mod" => Operation::Modified,
-        "del" => Operation::Deleted,
-        _ => return Err("operation"),
-    };
-    let snapshot = match members.remove("snapshot") {
-        Some(Value::Struct(fields)) => Some(Record::new(&class, reference.clone(), fields)),
-        None if operation == Operation::Deleted => None,
-        Some(_) | None => return Err("snapshot"),
-    };
-    Ok(RawEvent { generation, class, operation, reference, snapshot })
+/// The members of one event, before it is known whether all are there.
+#[derive(Default)]
+pub(super) struct Parts {
+    pub(super) id: Option<Value>,
+    pub(super) class: Option<Value>,
+    pub(super) operation: Option<Value>,
+    pub(super) reference: Option<Value>,
+    pub(super) snapshot: Option<Snapshot>,
+}
+
+/// The record of an event.
+pub(super) enum Snapshot {
+    Typed(Filling),
+    Untyped(Value),
+}
+
+impl Parts {
+    fn of(event: Value) -> Result<Self, &'static str> {
+        let Value::Struct(mut members) = event else { return Err("struct") };
+        let mut part = |name| members.remove(name);
+        Ok(Parts {
+            id: part("id"),
+            class: part("class"),
+            operation: part("operation"),
+            reference: part("ref"),
+            snapshot: part("snapshot").map(Snapshot::Untyped),
+        })
+    }
+
+    pub(super) fn finish(self) -> Result<RawEvent, &'static str> {
+        let text = |part, name| match part {
+            Some(Value::String(text)) => Ok(text),
+            Some(Value::Int(number)) => Ok(SmolStr::from(number.to_string())),
+            _ => Err(name),
+        };
+        let generation = text(self.id, "id")?.parse().map_err(|_| "id")?;
+        let (class, reference) = (text(self.class, "class")?, text(self.reference, "ref")?);
+        let operation = match text(self.operation, "operation")?.as_str() {
+            "add" => Operation::Added,
+            "mod" => Operation::Modified,
+            "del" => Operation::Deleted,
+            _ => return Err("operation"),
+        };
+        let snapshot = match self.snapshot {
+            Some(Snapshot::Typed(fields)) => Some(Record::filled(&class, reference.clone(), fields)),
+            Some(Snapshot::Untyped(Value::Struct(fields))) => {
+                Some(Record::new(&class, reference.clone(), fields))
+            }
+            None if operation == Operation::Deleted => None,
+            Some(Snapshot::Untyped(_)) | None => return Err("snapshot"),
+        };
+        Ok(RawEvent { generation, class, operation, reference, snapshot })
+    }
 }

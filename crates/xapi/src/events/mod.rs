@@ -17,6 +17,7 @@
 //! module knows no journal and never skips a gap in silence.
 
 mod batch;
+mod batch_shape;
 mod event;
 mod stream;
 

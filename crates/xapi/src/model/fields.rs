@@ -24,6 +24,9 @@ pub(super) struct Fields {
     others: Struct,
 }
 
+/// So many values of an object are mostly kept.
+const KEPT_MOSTLY: usize = 16;
+
 static EMPTY_TEXT: Value = Value::VOID;
 static NO_REFERENCE: Value = Value::String(SmolStr::new_static(NULL_REF));
 static ZERO: Value = Value::Int(0);
@@ -57,9 +60,9 @@ fn bit(position: usize) -> u128 {
 impl Fields {
     /// Takes the members of a decoded record in, typed by the schema.
     pub(super) fn new(class: Option<&'static Class>, members: Struct) -> Self {
-        let mut filling = Filling::new(class, members.len());
+        let mut filling = Filling::new(class);
         for (name, value) in members {
-            filling.push(name, value);
+            filling.push(&name, value);
         }
         filling.finish()
     }
@@ -228,7 +231,7 @@ fn position_in(class: &'static Class, name: &str, expected: usize) -> Option<(us
     Some((position, &class.fields.get(position)?.kind))
 }
 
-/// Fields on their way in, in the order in which a peer sends them.
+/// The fields of one object on their way in, in the order in which a peer sends them.
 pub(crate) struct Filling {
     fields: Fields,
     values: Vec<Value>,
@@ -236,30 +239,36 @@ pub(crate) struct Filling {
 }
 
 impl Filling {
-    pub(crate) fn new(class: Option<&'static Class>, count: usize) -> Self {
-        let values = Vec::with_capacity(if class.is_some() { count } else { 0 });
-        Filling { fields: Fields { class, ..Fields::default() }, values, expected: 0 }
+    pub(super) fn new(class: Option<&'static Class>) -> Self {
+        Filling { fields: Fields { class, ..Fields::default() }, values: Vec::new(), expected: 0 }
     }
 
     /// Takes one field in. Of a name that comes twice the first counts.
-    pub(crate) fn push(&mut self, name: SmolStr, value: Value) {
+    pub(crate) fn push(&mut self, name: &str, value: Value) {
         let fields = &mut self.fields;
-        let found = fields.class.and_then(|class| position_in(class, &name, self.expected));
+        let found = fields.class.and_then(|class| position_in(class, name, self.expected));
         let Some((position, kind)) = found else {
-            fields.others.push(name, value);
+            fields.others.push(name.into(), value);
             return;
         };
         self.expected = position + 1;
         if (fields.usual | fields.kept) & bit(position) != 0 {
             return;
         }
-        let value = typed(kind, value);
+        let mut value = typed(kind, value);
         if is_usual(kind, &value) {
             fields.usual |= bit(position);
-        } else {
-            self.values.insert(fields.rank(position), value);
-            fields.kept |= bit(position);
+            return;
         }
+        value.shrink();
+        if self.values.is_empty() {
+            self.values.reserve(KEPT_MOSTLY);
+        }
+        match fields.rank(position) {
+            last if last == self.values.len() => self.values.push(value),
+            earlier => self.values.insert(earlier, value),
+        }
+        fields.kept |= bit(position);
     }
 
     pub(super) fn finish(self) -> Fields {

@@ -21,6 +21,7 @@ mod world;
 pub use collection::{Elements, Map, Set};
 pub use date::Date;
 pub use field::{FieldError, FromValue};
+pub(crate) use fields::Filling;
 pub use generated::{enums, views};
 pub use object::{FromRecord, Object, Ref, WrongClass};
 pub use path::Path;

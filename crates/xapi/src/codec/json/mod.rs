@@ -6,7 +6,7 @@
 mod reader;
 
 use self::reader::Reader;
-use super::{Call, DecodeError, Limits, Reply, failure_from};
+use super::{Call, DecodeError, Limits, Reply, Shape, failure_from};
 use crate::value::Value;
 
 /// A request body, version 2.0.
@@ -125,6 +125,30 @@ pub fn decode_reply(body: &[u8], limits: &Limits) -> Result<Reply, DecodeError> 
         (None, Some(result)) => Ok(Ok(result)),
         (None, None) => Err(DecodeError::new("neither result nor error", body.len())),
     }
+}
+
+/// Reads what a call came back with as `shape` wants it. An error says no more than that it is not that, a refusal
+/// perhaps: then [`decode_reply`] tells.
+pub(crate) fn decode_success<S: Shape>(
+    body: &[u8],
+    limits: &Limits,
+    shape: S,
+) -> Result<S::Content, DecodeError> {
+    let mut reader = Reader::new(body, limits)?;
+    let (mut shape, mut content) = (Some(shape), None);
+    reader.object(|reader, name| match (&*name, shape.take()) {
+        ("result", Some(shape)) => {
+            content = Some(shape.read(reader, 0)?);
+            Ok(())
+        }
+        ("jsonrpc" | "id", unread) => {
+            shape = unread;
+            reader.value(0).map(drop)
+        }
+        _ => Err(reader.error("an unusual reply")),
+    })?;
+    reader.end()?;
+    content.ok_or_else(|| reader.error("no result"))
 }
 
 /// Fills a place that must be empty still.

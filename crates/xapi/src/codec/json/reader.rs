@@ -3,22 +3,23 @@
 
 use std::borrow::Cow;
 
-use smol_str::SmolStr;
-
 use crate::codec::DecodeError;
 use crate::codec::limits::{Limits, Meter};
+use crate::codec::source::Source;
+use crate::codec::texts::Texts;
 use crate::value::{Struct, Value};
 
 pub(super) struct Reader<'i> {
     input: &'i str,
     position: usize,
     meter: Meter,
+    texts: Texts,
 }
 
 impl<'i> Reader<'i> {
     pub(super) fn new(body: &'i [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let meter = Meter::new(limits);
-        Ok(Reader { input: meter.message(body)?, position: 0, meter })
+        Ok(Reader { input: meter.message(body)?, position: 0, meter, texts: Texts::default() })
     }
 
     /// Nothing but white space may follow.
@@ -58,18 +59,18 @@ impl<'i> Reader<'i> {
     /// The value that comes next, inside `depth` others. `null` is void.
     pub(super) fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
         let first = self.next_byte();
-        self.meter.depth(depth, self.position)?;
-        self.meter.value(self.position)?;
+        self.enter(depth)?;
         match first {
             Some(b'"') => {
                 self.position += 1;
-                self.text().map(|text| Value::String(SmolStr::new(text)))
+                let text = self.text()?;
+                Ok(Value::String(self.texts.text(&text)))
             }
             Some(b'{') => {
                 let mut members = Struct::new();
                 self.object(|reader, name| {
-                    let value = reader.value(depth + 1)?;
-                    members.push(SmolStr::new(name), value);
+                    let name = reader.texts.text(&name);
+                    members.push(name, reader.value(depth + 1)?);
                     Ok(())
                 })?;
                 Ok(Value::Struct(members))
@@ -83,18 +84,36 @@ impl<'i> Reader<'i> {
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, DecodeError> {
-        self.expect(b'[', "expected a list")?;
         let mut elements = Vec::new();
+        self.list(|reader| {
+            elements.push(reader.value(depth + 1)?);
+            Ok(())
+        })?;
+        Ok(Value::Array(elements))
+    }
+
+    /// The elements of the list that comes next: `element` is called at each and must read it.
+    fn list(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.expect(b'[', "expected a list")?;
         if self.passed(b']') {
-            return Ok(Value::Array(elements));
+            return Ok(());
         }
         loop {
-            elements.push(self.value(depth + 1)?);
+            element(self)?;
             if self.passed(b']') {
-                return Ok(Value::Array(elements));
+                return Ok(());
             }
             self.expect(b',', "expected a comma or the end of the list")?;
         }
+    }
+
+    /// Counts the value that comes next.
+    fn enter(&mut self, depth: usize) -> Result<(), DecodeError> {
+        self.meter.depth(depth, self.position)?;
+        self.meter.value(self.position)
     }
 
     fn word(&mut self) -> Result<Value, DecodeError> {
@@ -237,5 +256,29 @@ impl<'i> Reader<'i> {
 
     pub(super) fn error(&self, what: impl Into<String>) -> DecodeError {
         DecodeError::new(what, self.position.min(self.input.len()))
+    }
+}
+
+impl Source for Reader<'_> {
+    fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        Reader::value(self, depth)
+    }
+
+    fn members(
+        &mut self,
+        depth: usize,
+        mut member: impl FnMut(&mut Self, &str, Option<Value>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.enter(depth)?;
+        self.object(|reader, name| member(reader, &name, None))
+    }
+
+    fn elements(
+        &mut self,
+        depth: usize,
+        element: impl FnMut(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        self.enter(depth)?;
+        self.list(element)
     }
 }

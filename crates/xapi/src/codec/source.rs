@@ -1,0 +1,41 @@
+//! What both decoders offer to a reader that knows which shape it wants: values are taken as they come, and nothing is
+//! built that the reader does not want.
+
+use super::DecodeError;
+use crate::value::Value;
+
+/// A message that stands at a value.
+pub(crate) trait Source {
+    /// Reads the value, inside `depth` others.
+    fn value(&mut self, depth: usize) -> Result<Value, DecodeError>;
+
+    /// Reads a map or record. `member` is called for each member with its name; where its value comes along, it has been
+    /// read, otherwise the message stands at it and `member` must read it.
+    ///
+    /// # Errors
+    /// Also when the value is no map.
+    fn members(
+        &mut self,
+        depth: usize,
+        member: impl FnMut(&mut Self, &str, Option<Value>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError>;
+
+    /// Reads a list. `element` is called at each element and must read it.
+    ///
+    /// # Errors
+    /// Also when the value is no list.
+    fn elements(
+        &mut self,
+        depth: usize,
+        element: impl FnMut(&mut Self) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError>;
+}
+
+/// Something that is read from either wire in one pass.
+pub(crate) trait Shape {
+    /// What comes of it.
+    type Content;
+
+    /// Reads the value that `source` stands at, inside `depth` others.
+    fn read<S: Source>(self, source: &mut S, depth: usize) -> Result<Self::Content, DecodeError>;
+}

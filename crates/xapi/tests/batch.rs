@@ -1,0 +1,162 @@
+//! The answer to `event.from` read in one pass is the one that is read by way of values, whatever the bytes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use xapi::codec::{DecodeError, Failure, Limits, Reply, json, xml};
+use xapi::events::Batch;
+use xapi::{Struct, Value};
+
+type Read = Result<Result<Batch, Failure>, DecodeError>;
+
+/// The recorded answers: over XML-RPC or not, and the body.
+fn recorded() -> Vec<(bool, Vec<u8>)> {
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire"));
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.contains("event-from") || !name.ends_with(".response") {
+            continue;
+        }
+        let response = std::fs::read(&path).unwrap();
+        let ends: [&[u8]; 2] = [b"\r\n\r\n", b"\n\n"];
+        let start = ends
+            .iter()
+            .find_map(|end| Some(response.windows(end.len()).position(|bytes| bytes == *end)? + end.len()));
+        found.push((name.contains(".xml."), response[start.unwrap()..].to_vec()));
+    }
+    assert!(found.len() > 8, "{} answers", found.len());
+    found
+}
+
+fn at_once(is_xml: bool, body: &[u8], limits: &Limits) -> Read {
+    if is_xml { Batch::decode_xml(body, limits) } else { Batch::decode_json(body, limits) }
+}
+
+fn by_values(is_xml: bool, body: &[u8], limits: &Limits) -> Option<Result<Batch, Failure>> {
+    let reply = if is_xml { xml::decode_reply(body, limits) } else { json::decode_reply(body, limits) };
+    match reply.ok()? {
+        Ok(value) => Batch::read(value).ok().map(Ok),
+        Err(failure) => Some(Err(failure)),
+    }
+}
+
+fn assert_same(is_xml: bool, body: &[u8], limits: &Limits) {
+    let text = String::from_utf8_lossy(body);
+    assert_eq!(at_once(is_xml, body, limits).ok(), by_values(is_xml, body, limits), "{text}");
+}
+
+#[test]
+fn recorded_answers_are_read_alike() {
+    for (is_xml, body) in recorded() {
+        assert_same(is_xml, &body, &Limits::default());
+    }
+}
+
+#[test]
+fn every_limit_holds_alike() {
+    let picture = |(is_xml, body): &(bool, Vec<u8>)| {
+        Some(by_values(*is_xml, body, &Limits::default())?.ok()?.events.len() > 100)
+    };
+    let pictures: Vec<_> = recorded().into_iter().filter(|answer| picture(answer) == Some(true)).collect();
+    assert!(pictures.iter().any(|(is_xml, _)| *is_xml) && pictures.iter().any(|(is_xml, _)| !is_xml));
+    for (is_xml, body) in pictures {
+        limits_hold_alike(is_xml, &body);
+    }
+}
+
+fn limits_hold_alike(is_xml: bool, body: &[u8]) {
+    let whole = by_values(is_xml, body, &Limits::default()).unwrap().unwrap();
+    for limits in [
+        Limits { bytes: body.len() - 1, ..Limits::default() },
+        Limits { values: 1000, ..Limits::default() },
+        Limits { text: 10, ..Limits::default() },
+        Limits { depth: 4, ..Limits::default() },
+    ] {
+        assert!(at_once(is_xml, body, &limits).is_err(), "{limits:?}");
+    }
+    let deepest = (0..20)
+        .find(|depth| by_values(is_xml, body, &Limits { depth: *depth, ..Limits::default() }).is_some())
+        .unwrap();
+    let just = Limits { depth: deepest, ..Limits::default() };
+    assert_eq!(at_once(is_xml, body, &just).unwrap().unwrap(), whole);
+}
+
+#[test]
+fn members_in_any_order_make_the_same_batch() {
+    let fields: Struct =
+        [("uuid".into(), "u".into()), ("power_state".into(), "Halted".into())].into_iter().collect();
+    let event: Vec<(&str, Value)> = vec![
+        ("id", "3".into()),
+        ("class", "vm".into()),
+        ("operation", "add".into()),
+        ("ref", "OpaqueRef:1".into()),
+        ("snapshot", fields.into()),
+    ];
+    let mut batches = Vec::new();
+    for turn in 0..event.len() {
+        let mut turned = event.clone();
+        turned.rotate_left(turn);
+        let turned: Struct = turned.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        let answer: Struct = [
+            ("token".into(), "t".into()),
+            ("events".into(), vec![turned.into()].into()),
+            ("valid_ref_counts".into(), Struct::new().into()),
+        ]
+        .into_iter()
+        .collect();
+        let reply: Reply = Ok(answer.into());
+        batches.push(
+            Batch::decode_xml(xml::encode_reply(&reply).as_bytes(), &Limits::default()).unwrap().unwrap(),
+        );
+        batches.push(
+            Batch::decode_json(json::encode_reply(&reply, 1).as_bytes(), &Limits::default())
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    assert_eq!(batches[0].events[0].snapshot.as_ref().unwrap().text("power_state"), "Halted");
+    for batch in &batches {
+        assert_eq!(batch, &batches[0]);
+    }
+}
+
+#[test]
+fn refusals_and_damage_are_told() {
+    let refusal: Reply = Err(Failure::new("EVENTS_LOST", ["x"]));
+    let read = Batch::decode_json(json::encode_reply(&refusal, 1).as_bytes(), &Limits::default());
+    assert_eq!(read.unwrap().unwrap_err().code, "EVENTS_LOST");
+    let read = Batch::decode_xml(xml::encode_reply(&refusal).as_bytes(), &Limits::default());
+    assert_eq!(read.unwrap().unwrap_err().code, "EVENTS_LOST");
+    let other: Reply = Ok(Struct::new().into());
+    let error = Batch::decode_xml(xml::encode_reply(&other).as_bytes(), &Limits::default()).unwrap_err();
+    assert!(error.to_string().contains("the answer to event.from has no usable token"), "{error}");
+}
+
+proptest! {
+    /// Some bytes of a small recorded answer are replaced by others, cut out or doubled.
+    #[test]
+    fn damaged_answers_are_read_alike(
+        which in any::<prop::sample::Index>(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4_u8), 1..4),
+    ) {
+        let small: Vec<_> = recorded().into_iter().filter(|(_, body)| body.len() < 60_000).collect();
+        let (is_xml, mut body) = small[which.index(small.len())].clone();
+        for (at, other, kind) in damage {
+            let (at, other) = (at.index(body.len()), other.index(body.len()));
+            match kind {
+                0 => body[at] = body[other],
+                1 => drop(body.drain(at..(at + 1 + other % 40).min(body.len()))),
+                2 => {
+                    let part = body[at..(at + 1 + other % 40).min(body.len())].to_vec();
+                    body.splice(other..other, part);
+                }
+                _ => body.truncate(at.max(1)),
+            }
+        }
+        assert_same(is_xml, &body, &Limits::default());
+    }
+}
