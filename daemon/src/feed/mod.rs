@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use journal::{Append, Journal, NewEvent, ObjectChange};
 use tokio::sync::watch;
-use xapi::events::{Batch, BatchError, Event, Input, Request, Stream, WorldChange};
+use xapi::events::{Event, Input, Request, Stream, WorldChange};
 use xapi::model::World;
 use xapi::{Error, Lease, Value};
 
@@ -115,15 +115,6 @@ pub(crate) async fn kept_world(journal: &Journal, pool: &str) -> Result<(World, 
     Ok((world, known))
 }
 
-/// Why there is no answer to take in.
-#[derive(Debug, thiserror::Error)]
-enum AskError {
-    #[error(transparent)]
-    Call(#[from] Error),
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-}
-
 impl Feed {
     /// A feed that goes on from a kept picture (`known`) or begins with the first one.
     pub(crate) fn new(
@@ -183,7 +174,7 @@ impl Feed {
 
     /// A session, and with one that is not new the answer to what the stream wants to know. Dropping the future
     /// loses nothing: a poll that is not answered is asked again with the same token.
-    async fn ask(&self) -> Result<(Lease, Option<(Input, Instant)>), AskError> {
+    async fn ask(&self) -> Result<(Lease, Option<(Input, Instant)>), Error> {
         let client = self.pool.client();
         let lease = client.lease().await?;
         if self.lease != Some(lease.number()) {
@@ -194,8 +185,7 @@ impl Feed {
                 let classes: Vec<Value> =
                     self.stream.classes().iter().map(|class| class.to_lowercase().as_str().into()).collect();
                 let wait = if at_once { Duration::ZERO } else { POLL };
-                let (answer, received) = client.poll(&lease, &classes, &token, wait).await?;
-                let mut batch = Batch::read(answer)?;
+                let (mut batch, received) = client.poll(&lease, &classes, &token, wait).await?;
                 redact::redact(&mut batch);
                 (Input::Batch(batch), received)
             }
@@ -254,17 +244,15 @@ impl Feed {
     }
 
     /// Notes a failure, tells it once, and says how long to wait.
-    async fn failed(&mut self, error: &AskError) -> Result<Duration, FeedError> {
-        if let AskError::Call(error) = error {
-            if error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE") {
-                tracing::info!(pool = %self.pool.name(), "the session has ended, logging in again");
-                // Once it is normal: a restart, a failover. A pool that ends every session at once is not hammered.
-                self.barren += 1;
-                return Ok(if self.barren <= 1 { Duration::ZERO } else { poll_pause(self.barren) });
-            }
-            if error.is("EVENT_FROM_TOKEN_PARSE_FAILURE") {
-                self.stream = self.stream.after_new_session();
-            }
+    async fn failed(&mut self, error: &Error) -> Result<Duration, FeedError> {
+        if error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE") {
+            tracing::info!(pool = %self.pool.name(), "the session has ended, logging in again");
+            // Once it is normal: a restart, a failover. A pool that ends every session at once is not hammered.
+            self.barren += 1;
+            return Ok(if self.barren <= 1 { Duration::ZERO } else { poll_pause(self.barren) });
+        }
+        if error.is("EVENT_FROM_TOKEN_PARSE_FAILURE") {
+            self.stream = self.stream.after_new_session();
         }
         self.failures += 1;
         // Once may be a hiccup; then the session is worth keeping, for its token spares a whole picture.
@@ -273,13 +261,10 @@ impl Feed {
         {
             self.pool.client().abandon(lease).await;
         }
-        let why = match error {
-            AskError::Call(error) => error.chain(),
-            AskError::Batch(error) => error.to_string(),
-        };
+        let why = error.chain();
         let due = self.pool.client().login_due().await;
         let pause = if due.is_zero() { poll_pause(self.failures) } else { due };
-        if !matches!(error, AskError::Call(Error::Waiting { .. })) {
+        if !matches!(error, Error::Waiting { .. }) {
             tracing::warn!(pool = %self.pool.name(), error = why, again_in_s = pause.as_secs(), "the pool cannot be followed for now");
             self.pool.set_state(PoolState::Lost(why.clone()));
         }

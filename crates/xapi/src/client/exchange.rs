@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::Client;
 use super::wire::{self, Choice, Format};
-use crate::codec::{DecodeError, json, xml};
+use crate::codec::{DecodeError, Failure, json, xml};
 use crate::error::Error;
+use crate::events::Batch;
 use crate::transport::{Answer, Identity, Post, Transport, TransportError};
 use crate::value::Value;
 
@@ -70,22 +71,47 @@ impl Client {
 
     pub(super) fn read(&self, method: &str, reply: &Received) -> Result<Value, Error> {
         let limits = &self.inner.settings.limits;
-        let decoded = match reply.format {
-            Format::Xml => xml::decode_reply(&reply.body, limits),
-            Format::Json => json::decode_reply(&reply.body, limits).map_err(|error| DecodeError {
-                what: if wire::looks_like_xml(&reply.body) {
-                    "XML instead of JSON: this member does not speak JSON-RPC, choose the wire auto or xml"
-                        .into()
-                } else {
-                    error.what
-                },
-                position: error.position,
-            }),
-        };
-        decoded
-            .map_err(|source| Error::Decode { method: method.to_owned(), source })?
-            .map_err(|failure| Error::Xapi { method: method.to_owned(), failure: without_session(failure) })
+        decoded(
+            method,
+            reply,
+            match reply.format {
+                Format::Xml => xml::decode_reply(&reply.body, limits),
+                Format::Json => json::decode_reply(&reply.body, limits),
+            },
+        )
     }
+
+    /// The answer to `event.from`, typed while it is read.
+    pub(super) fn read_batch(&self, method: &str, reply: &Received) -> Result<Batch, Error> {
+        let limits = &self.inner.settings.limits;
+        decoded(
+            method,
+            reply,
+            match reply.format {
+                Format::Xml => Batch::decode_xml(&reply.body, limits),
+                Format::Json => Batch::decode_json(&reply.body, limits),
+            },
+        )
+    }
+}
+
+fn decoded<T>(
+    method: &str,
+    reply: &Received,
+    outcome: Result<Result<T, Failure>, DecodeError>,
+) -> Result<T, Error> {
+    let not_json = reply.format == Format::Json && wire::looks_like_xml(&reply.body);
+    let told = |error: DecodeError| DecodeError {
+        what: if not_json {
+            "XML instead of JSON: this member does not speak JSON-RPC, choose the wire auto or xml".into()
+        } else {
+            error.what
+        },
+        position: error.position,
+    };
+    outcome
+        .map_err(|error| Error::Decode { method: method.to_owned(), source: told(error) })?
+        .map_err(|failure| Error::Xapi { method: method.to_owned(), failure: without_session(failure) })
 }
 
 /// An answer and how it is written.
@@ -149,7 +175,7 @@ fn received(
 }
 
 /// Session references are secrets, and xapi quotes them in some errors.
-fn without_session(mut failure: crate::codec::Failure) -> crate::codec::Failure {
+fn without_session(mut failure: Failure) -> Failure {
     if failure.code.starts_with("SESSION_") {
         for parameter in &mut failure.parameters {
             if parameter.starts_with("OpaqueRef:") {

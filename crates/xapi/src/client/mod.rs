@@ -28,6 +28,7 @@ use self::transports::Transports;
 pub use self::wire::Wire;
 use crate::codec::Limits;
 use crate::error::Error;
+use crate::events::Batch;
 use crate::task::Waiting;
 use crate::transport::{Endpoint, LearnedPins, TransportError};
 use crate::value::Value;
@@ -168,18 +169,18 @@ impl Client {
         classes: &[Value],
         token: &str,
         wait: Duration,
-    ) -> Result<(Value, Instant), Error> {
+    ) -> Result<(Batch, Instant), Error> {
         let arguments = [Value::Array(classes.to_vec()), token.into(), wait.as_secs_f64().into()];
         let timeout = wait * 2 + Duration::from_secs(15);
         let transports = self.transports();
         let arguments = with_session(lease, &arguments);
         let sent = self.send(&transports.polls, &Request::new("event.from", &arguments, timeout)).await;
         let received = Instant::now();
-        let outcome = sent.and_then(|reply| self.read("event.from", &reply));
+        let outcome = sent.and_then(|reply| self.read_batch("event.from", &reply));
         if let Err(error) = &outcome {
             self.session_ended(error, lease).await?;
         }
-        outcome.map(|value| (value, received))
+        outcome.map(|batch| (batch, received))
     }
 
     pub(crate) fn waiting(&self) -> &Waiting {

@@ -12,9 +12,8 @@ use tokio::time::{Instant, sleep_until};
 use super::board::Board;
 use super::waiting::passing;
 use crate::Client;
-use crate::codec::DecodeError;
 use crate::error::Error;
-use crate::events::{Batch, Operation};
+use crate::events::Operation;
 use crate::value::Value;
 
 /// The first poll after a change of what is asked for: should it be given up for a newcomer, xapi's thread is free
@@ -113,7 +112,7 @@ impl Position {
         } else {
             tasks.iter().map(|task| Value::String(format_smolstr!("task/{task}"))).collect()
         };
-        let answer = tokio::select! {
+        let (batch, _) = tokio::select! {
             biased;
             answer = client.poll(&lease, &classes, &token, wait) => answer?,
             () = async {
@@ -121,10 +120,6 @@ impl Position {
                 tokio::time::sleep(GATHERING).await;
             } => return Ok(()),
         };
-        let batch = Batch::read(answer.0).map_err(|error| Error::Decode {
-            method: "event.from".to_owned(),
-            source: DecodeError { what: error.to_string(), position: 0 },
-        })?;
         let mut told = BTreeSet::new();
         for event in batch.events {
             match (event.operation, event.snapshot) {

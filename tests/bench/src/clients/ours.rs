@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use xapi::codec::Limits;
-use xapi::events::Batch;
 use xapi::transport::{Address, Endpoint, Trust};
 use xapi::{Client, Settings, Wire};
 
@@ -38,9 +37,9 @@ impl Polling {
         let client = Client::new(self.settings()?).context("setting the client up")?;
         let lease = client.lease().await.context("logging in")?;
         let poll = async || -> Result<usize> {
-            let (answer, _) =
+            let (batch, _) =
                 client.poll(&lease, &["*".into()], "", Duration::ZERO).await.context("polling")?;
-            Ok(Batch::read(answer).context("reading the answer")?.events.len())
+            Ok(batch.events.len())
         };
         for _ in 0..self.warming {
             poll().await?;
@@ -65,6 +64,7 @@ impl Polling {
             user_agent: "bench".into(),
             call_timeout: Duration::from_secs(60),
             limits: Limits::default(),
+            pool_uuid: None,
             wire: if self.wire == "json" { Wire::Json } else { Wire::Xml },
         })
     }
