@@ -24,6 +24,16 @@ pub(crate) struct Database {
     generation: i64,
     /// What a saved state held beside.
     pub(crate) kept: Kept,
+    changes: Vec<Change>,
+}
+
+/// What was written, for whoever follows from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) class: &'static str,
+    pub(crate) reference: SmolStr,
+    /// The field; none for a new object.
+    pub(crate) field: Option<&'static str>,
 }
 
 /// All rows of one class.
@@ -63,7 +73,7 @@ impl Database {
             .iter()
             .map(|entry| Table { entry, rows: BTreeMap::new(), graves: VecDeque::new() })
             .collect();
-        Database { tables, generation: 1, kept: Kept::default() }
+        Database { tables, generation: 1, kept: Kept::default(), changes: Vec::new() }
     }
 
     /// The number of the last write.
@@ -136,6 +146,11 @@ impl Database {
         }
     }
 
+    /// What was written since the last time, oldest first. Deletions are not in it, but the sets that they change.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// Counts a change that is no row's, such as a message, and returns its number.
     pub(crate) fn bump(&mut self) -> i64 {
         self.generation += 1;
@@ -163,6 +178,7 @@ impl Database {
         if let Some(table) = self.tables.get_mut(entry.position) {
             table.rows.insert(reference.clone(), row);
         }
+        self.changes.push(Change { class: entry.class.name, reference: reference.clone(), field: None });
         for (position, value) in links {
             if let Some(End::Points(place) | End::Shares(place)) = entry.ends.get(position) {
                 for target in references(&value) {
@@ -202,6 +218,8 @@ impl Database {
         *slot = value;
         row.modified = generation;
         self.generation = generation;
+        let field = entry.class.fields.get(position).map(|field| field.name);
+        self.changes.push(Change { class: entry.class.name, reference: reference.into(), field });
         if let End::Points(place) | End::Shares(place) = end {
             for gone in before.iter().filter(|gone| !after.contains(gone)) {
                 self.unlink(place, gone, reference, generation);
@@ -304,6 +322,7 @@ impl Database {
         for (place, target, reference) in shares {
             self.link(place, &target, &reference, generation);
         }
+        self.changes.clear();
     }
 
     /// Lists `reference` in the set of the row over there. A reference into the void is left to dangle.
@@ -313,6 +332,7 @@ impl Database {
         {
             set.insert(0, reference.into());
             *row = generation;
+            self.note(place, target);
         }
     }
 
@@ -322,7 +342,14 @@ impl Database {
         {
             set.remove(index);
             *row = generation;
+            self.note(place, target);
         }
+    }
+
+    fn note(&mut self, place: Place, target: &str) {
+        let Some(entry) = catalog::entries().get(place.table) else { return };
+        let field = entry.class.fields.get(place.field).map(|field| field.name);
+        self.changes.push(Change { class: entry.class.name, reference: target.into(), field });
     }
 
     /// The set at a place of a row, with the row's number of last change.

@@ -141,6 +141,35 @@ impl PoolHandle {
         self.shared.with(|pool| pool.crash(vm))
     }
 
+    /// Makes a member stop answering at once, with all its VMs. The pool takes it for dead later: after ten minutes at
+    /// speed 1, after one with HA, which then starts its protected VMs elsewhere.
+    ///
+    /// # Errors
+    /// When it is not there, is the coordinator, or does not answer already.
+    pub fn crash_host(&self, host: &str) -> Result<(), Failure> {
+        self.shared.with(|pool| pool.crash_host(host))
+    }
+
+    /// Boots a host that crashed or was shut down: at once it lives and takes VMs; those that ran on it are Halted.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn boot_host(&self, host: &str) -> Result<(), Failure> {
+        self.shared.with(|pool| {
+            pool.known("host", host)?;
+            pool.host_up(host);
+            Ok(())
+        })
+    }
+
+    /// Adds a host to the pool as if it had just joined, and returns its reference. It has so many bytes of memory,
+    /// cards on the coordinator's networks, and reaches shared storage.
+    #[must_use = "the reference is all that tells the new host from others"]
+    pub fn join_host(&self, name: &str, address: &str, memory: i64) -> SmolStr {
+        let new = crate::membership::NewHost { name: name.into(), address: address.into(), memory };
+        self.shared.with(|pool| pool.add_host(&new))
+    }
+
     /// Does to the memory of the pool what a restart of xapi does: sessions, tasks and remembered deletions are gone,
     /// every row looks newly made.
     pub fn restart_toolstack(&self) {

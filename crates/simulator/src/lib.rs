@@ -6,6 +6,7 @@
 //!
 //! It knows the codec and the model of `xapi`, and must not know who calls it.
 
+mod appliance;
 mod arguments;
 mod builtin;
 mod catalog;
@@ -13,6 +14,7 @@ mod clock;
 mod coverage;
 mod database;
 mod defaults;
+mod devices;
 mod dispatch;
 mod doors;
 mod events;
@@ -21,9 +23,13 @@ mod faults;
 mod filter;
 mod generated;
 mod handle;
+mod host;
 mod machine;
+mod membership;
 mod messages;
 mod methods;
+mod network;
+mod operation;
 mod options;
 mod pool;
 mod random;
@@ -31,6 +37,7 @@ mod session;
 mod shell;
 mod simulator;
 mod state_db;
+mod storage;
 mod tasks;
 
 pub use coverage::{ClassCoverage, coverage};

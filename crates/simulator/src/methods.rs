@@ -3,7 +3,8 @@
 //! What is in the datamodel and neither here nor follows from it answers as an unknown method: the simulator does less
 //! than a pool, never something else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::LazyLock;
 
 use smol_str::SmolStr;
 use xapi::codec::Failure;
@@ -14,48 +15,60 @@ use crate::arguments::Arguments;
 use crate::generated::Change;
 use crate::pool::Pool;
 use crate::tasks::{Origin, Outcome};
-use crate::{failures, generated, machine};
+use crate::{appliance, devices, failures, generated, host, machine, membership, network, storage};
 
 type Answered = Result<Outcome, Failure>;
 
 /// A method written by hand.
 pub(crate) type Custom = fn(&mut Pool, &Arguments) -> Answered;
 
+/// A class, a method and its function.
+pub(crate) type Entry = (&'static str, &'static str, Custom);
+
+/// All methods written by hand: a table for each room.
+const TABLES: &[&[Entry]] = &[
+    METHODS,
+    machine::METHODS,
+    devices::METHODS,
+    storage::METHODS,
+    network::METHODS,
+    host::METHODS,
+    membership::METHODS,
+    appliance::METHODS,
+];
+
+/// Methods of sessions, events, tasks and messages.
+const METHODS: &[Entry] = &[
+    ("session", "logout", log_out),
+    ("event", "inject", |pool, a| pool.inject(a.text(0), a.text(1)).map(Outcome::Done)),
+    ("event", "get_current_id", |pool, _| Ok(Value::Int(pool.database.generation()).into())),
+    ("task", "create", create_task),
+    ("task", "cancel", |pool, a| pool.cancel_task(a.text(0))),
+    ("task", "destroy", |pool, a| pool.destroy_task(a.text(0))),
+    ("message", "create", create_message),
+    ("message", "destroy", destroy_message),
+    ("message", "get", get_messages),
+    ("message", "get_since", |pool, a| {
+        let since = a.value(0);
+        let since = since.as_str().unwrap_or_default();
+        Ok(pool.messages.records(|record| text(record, "timestamp") >= since).into())
+    }),
+    ("message", "get_all", |pool, _| {
+        Ok(Value::Array(pool.messages.iter().map(|m| Value::String(m.reference.clone())).collect()).into())
+    }),
+    ("message", "get_all_records", |pool, _| Ok(pool.messages.records(|_| true).into())),
+    ("message", "get_record", |pool, a| Ok(Value::Struct(pool.messages.get(a.text(0))?.clone()).into())),
+    ("message", "get_by_uuid", message_by_uuid),
+];
+
+static BY_NAME: LazyLock<HashMap<(&'static str, &'static str), Custom>> = LazyLock::new(|| {
+    let entries = TABLES.iter().flat_map(|table| table.iter());
+    entries.map(|(class, method, function)| ((*class, *method), *function)).collect()
+});
+
 /// The function of a method, if it has one.
 pub(crate) fn of(class: &str, method: &str) -> Option<Custom> {
-    let function: Custom = match (class, method) {
-        ("session", "logout") => log_out,
-        ("event", "inject") => |pool, a| pool.inject(a.text(0), a.text(1)).map(Outcome::Done),
-        ("event", "get_current_id") => |pool, _| Ok(Value::Int(pool.database.generation()).into()),
-        ("task", "create") => create_task,
-        ("task", "cancel") => |pool, a| pool.cancel_task(a.text(0)),
-        ("task", "destroy") => |pool, a| pool.destroy_task(a.text(0)),
-        ("host", "get_servertime") => {
-            |pool, a| pool.known("host", a.text(0)).map(|()| pool.clock.date().into())
-        }
-        ("host", "disable") => |pool, a| enable_host(pool, a.text(0), false),
-        ("host", "enable") => |pool, a| enable_host(pool, a.text(0), true),
-        ("message", "create") => create_message,
-        ("message", "destroy") => destroy_message,
-        ("message", "get") => get_messages,
-        ("message", "get_since") => |pool, a| {
-            let since = a.value(0);
-            let since = since.as_str().unwrap_or_default();
-            Ok(pool.messages.records(|record| text(record, "timestamp") >= since).into())
-        },
-        ("message", "get_all") => |pool, _| {
-            Ok(Value::Array(pool.messages.iter().map(|m| Value::String(m.reference.clone())).collect())
-                .into())
-        },
-        ("message", "get_all_records") => |pool, _| Ok(pool.messages.records(|_| true).into()),
-        ("message", "get_record") => {
-            |pool, a| Ok(Value::Struct(pool.messages.get(a.text(0))?.clone()).into())
-        }
-        ("message", "get_by_uuid") => message_by_uuid,
-        ("VM", name) => return machine::method(name),
-        _ => return None,
-    };
-    Some(function)
+    BY_NAME.get(&(class, method)).copied()
 }
 
 /// A setter that xapi has written by hand although it does little more than write the field.
@@ -101,25 +114,18 @@ const PLAIN: &[(&str, &str)] = &[
     ("VDI", "allow_caching"),
     ("VDI", "name_description"),
     ("VDI", "name_label"),
-    ("VDI", "on_boot"),
-    ("VDI", "read_only"),
-    ("VDI", "sharable"),
     ("VIF", "ipv4_allowed"),
     ("VIF", "ipv6_allowed"),
     ("VIF", "locking_mode"),
     ("VM", "HVM_boot_policy"),
     ("VM", "HVM_shadow_multiplier"),
     ("VM", "NVRAM"),
-    ("VM", "VCPUs_at_startup"),
-    ("VM", "VCPUs_max"),
     ("VM", "actions_after_crash"),
     ("VM", "bios_strings"),
     ("VM", "blocked_operations"),
     ("VM", "ha_always_run"),
     ("VM", "ha_restart_priority"),
     ("VM", "has_vendor_device"),
-    ("VM", "memory_static_max"),
-    ("VM", "memory_static_min"),
     ("VM", "order"),
     ("VM", "other_config"),
     ("VM", "platform"),
@@ -137,14 +143,7 @@ const PLAIN: &[(&str, &str)] = &[
 ];
 
 /// Fields of a VM that cannot be written while it runs.
-const HALTED_ONLY: &[&str] = &[
-    "HVM_boot_policy",
-    "VCPUs_at_startup",
-    "VCPUs_max",
-    "has_vendor_device",
-    "memory_static_max",
-    "memory_static_min",
-];
+const HALTED_ONLY: &[&str] = &["HVM_boot_policy", "has_vendor_device"];
 
 /// Names of all methods that a pool has, as `system.listMethods` gives them: hidden ones too, asynchronous forms not.
 pub(crate) fn names() -> impl Iterator<Item = String> {
@@ -191,12 +190,6 @@ fn log_out(pool: &mut Pool, arguments: &Arguments) -> Answered {
 fn create_task(pool: &mut Pool, arguments: &Arguments) -> Answered {
     let task = pool.new_task(arguments.text(0), arguments.text(1), &Origin::default());
     Ok(Value::String(task).into())
-}
-
-fn enable_host(pool: &mut Pool, host: &str, enabled: bool) -> Answered {
-    pool.known("host", host)?;
-    pool.database.write("host", host, "enabled", enabled);
-    Ok(Value::VOID.into())
 }
 
 fn create_message(pool: &mut Pool, arguments: &Arguments) -> Answered {

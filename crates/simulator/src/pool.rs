@@ -3,7 +3,7 @@
 //! Pure: moments are passed in, nothing here waits. Calls come in through [`Pool::call`], time through
 //! [`Pool::advance`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use smol_str::SmolStr;
@@ -37,6 +37,8 @@ pub(crate) struct Pool {
     pub(crate) calls: Calls,
     /// What the guest agent of a VM that is not running last said, by VM.
     pub(crate) dormant_guests: HashMap<SmolStr, Struct>,
+    /// Hosts that do not answer, whether or not the pool knows.
+    pub(crate) dark_hosts: BTreeSet<SmolStr>,
     /// Changes whenever somebody who waits should look again.
     pub(crate) stirs: u64,
 }
@@ -56,6 +58,10 @@ pub(crate) enum Step {
     Discard(SmolStr),
     /// The guest agent of a VM that was started in this domain speaks up.
     GuestUp(SmolStr, i64),
+    /// A host has booted.
+    HostUp(SmolStr),
+    /// A silent host is taken for dead.
+    HostLost(SmolStr),
     /// A running VM crashes, and later another.
     CrashOne,
     /// Sessions, tasks that nobody needs are thrown away.
@@ -82,6 +88,7 @@ impl Pool {
             faults: Faults::default(),
             calls: Calls::default(),
             dormant_guests: HashMap::new(),
+            dark_hosts: BTreeSet::new(),
             stirs: 0,
         }
     }
@@ -94,6 +101,7 @@ impl Pool {
         self.clock.set(now);
         while let Some(step) = self.schedule.due(now) {
             self.take(step);
+            self.keep_allowed();
         }
         self.schedule.next_at()
     }
@@ -163,6 +171,8 @@ impl Pool {
             Step::Settle(task) => self.settle(&task),
             Step::Discard(task) => self.discard(&task),
             Step::GuestUp(vm, domain) => self.guest_up(&vm, domain),
+            Step::HostUp(host) => self.host_up(&host),
+            Step::HostLost(host) => self.host_lost(&host),
             Step::CrashOne => {
                 self.crash_one();
                 if let Some(every) = self.options.crash_every {

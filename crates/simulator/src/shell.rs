@@ -57,6 +57,7 @@ impl Shared {
             pool.clock.set(self.began.elapsed());
             let before = mark(&pool);
             let result = work(&mut pool);
+            pool.keep_allowed();
             (result, before != mark(&pool))
         };
         if stirred {

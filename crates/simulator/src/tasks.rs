@@ -13,7 +13,7 @@ use crate::arguments::Arguments;
 use crate::clock::Moment;
 use crate::dispatch::Handler;
 use crate::failures;
-use crate::machine::Operation;
+use crate::operation::{Operation, Stage};
 use crate::pool::{Pool, Step};
 
 /// Between a task's other last writes and its status; seconds at speed 1.
@@ -155,10 +155,14 @@ impl Pool {
             Ok(Outcome::Done(value)) => self.complete(task, Ok(value)),
             Err(failure) => self.complete(task, Err(failure)),
             Ok(Outcome::Lasting(operation)) => {
+                self.take_up(&operation, task);
                 let now = self.clock.now();
                 let whole = self.clock.lasting(operation.seconds());
-                for fraction in [0.25, 0.5, 0.75] {
-                    self.schedule.add(now + whole.mul_f64(fraction), Step::Progress(task.clone(), fraction));
+                if !operation.is_staged() {
+                    for fraction in [0.25, 0.5, 0.75] {
+                        let at = now + whole.mul_f64(fraction);
+                        self.schedule.add(at, Step::Progress(task.clone(), fraction));
+                    }
                 }
                 self.schedule.add(now + whole, Step::Finish(task.clone()));
                 self.database.write("task", task, "allowed_operations", Value::Array(vec!["cancel".into()]));
@@ -184,12 +188,20 @@ impl Pool {
         self.database.write("task", task, "progress", fraction);
     }
 
-    /// The work of a task is done: its effect shows, then the task ends.
+    /// A stage of a task's work is done: its effect shows, then the next begins or the task ends.
     pub(crate) fn finish(&mut self, task: &SmolStr) {
         let Some(job) = self.jobs.get_mut(task) else { return };
-        let Work::Operation(operation) = std::mem::replace(&mut job.work, Work::Nothing) else { return };
-        let reply = self.carry_out(&operation, task);
-        self.complete(task, reply);
+        let Work::Operation(mut operation) = std::mem::replace(&mut job.work, Work::Nothing) else { return };
+        match self.carry_out(&mut operation, task) {
+            Stage::Done(reply) => self.complete(task, reply),
+            Stage::Next { seconds, progress, .. } => {
+                self.database.write("task", task, "progress", progress);
+                self.schedule.add(self.clock.now() + self.clock.lasting(seconds), Step::Finish(task.clone()));
+                if let Some(job) = self.jobs.get_mut(task) {
+                    job.work = Work::Operation(operation);
+                }
+            }
+        }
     }
 
     /// Writes a task's status, the last of its writes.

@@ -104,10 +104,6 @@ impl Builder {
                 ("virtual_hardware_platform_versions", Value::Array((0..3).map(Value::Int).collect())),
                 ("tls_verification_enabled", true.into()),
                 ("https_only", true.into()),
-                (
-                    "allowed_operations",
-                    set(&["provision", "vm_migrate", "evacuate", "vm_resume", "vm_start", "vm_plug"]),
-                ),
             ],
         );
         for number in 0..PROCESSORS {
@@ -163,7 +159,6 @@ impl Builder {
                 ("order", i64::try_from(index).unwrap_or_default().into()),
             ],
         );
-        self.pool.refresh_allowed(&domain);
         self.write("host", host, "control_domain", Value::String(domain));
     }
 

@@ -223,7 +223,6 @@ impl Builder {
         ] {
             self.write("VM", &template, field, value);
         }
-        self.pool.refresh_allowed(&template);
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn pool(options: Options, epoch: jiff::Timestamp) -> Pool {
     let storage = builder.storage(&site);
     builder.machines(&site, &storage);
     let mut pool = builder.pool;
+    pool.judge_all();
     // As after a start of xapi: every row looks equally new, and nothing was told or is due yet.
     let generation = pool.database.generation();
     pool.database.restamp(generation);

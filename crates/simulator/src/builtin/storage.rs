@@ -15,8 +15,22 @@ pub(super) struct Storage {
 }
 
 /// What a kind of SR can do.
-const FEATURES: &[&str] =
-    &["SR_PROBE", "VDI_CREATE", "VDI_DELETE", "VDI_ATTACH", "VDI_CLONE", "VDI_SNAPSHOT", "VDI_RESIZE"];
+const FEATURES: &[&str] = &[
+    "SR_PROBE",
+    "SR_UPDATE",
+    "VDI_CREATE",
+    "VDI_DELETE",
+    "VDI_ATTACH",
+    "VDI_DETACH",
+    "VDI_CLONE",
+    "VDI_SNAPSHOT",
+    "VDI_RESIZE",
+    "VDI_INTRODUCE",
+    "VDI_MIRROR",
+    "VDI_UPDATE",
+    "VDI_RESET_ON_BOOT",
+];
+const LIBRARY_FEATURES: &[&str] = &["SR_PROBE", "VDI_ATTACH", "VDI_DETACH"];
 const ISOS: &[&str] = &["debian-13.1.0-amd64-netinst.iso", "guest-tools-8.4.iso", "rescue-2026.07.iso"];
 
 impl Builder {
@@ -29,7 +43,7 @@ impl Builder {
                     ("type", kind.into()),
                     ("vendor", "simulated".into()),
                     ("version", "1.0".into()),
-                    ("capabilities", set(FEATURES)),
+                    ("capabilities", set(if kind == "iso" { LIBRARY_FEATURES } else { FEATURES })),
                 ],
             );
         }
@@ -84,10 +98,6 @@ impl Builder {
                 ("physical_utilisation", (size / 3).into()),
                 ("virtual_allocation", (size / 2).into()),
                 ("other_config", map(&[("auto-scan", "false")])),
-                (
-                    "allowed_operations",
-                    set(&["unplug", "plug", "pbd_create", "update", "pbd_destroy", "vdi_create", "scan"]),
-                ),
             ],
         )
     }

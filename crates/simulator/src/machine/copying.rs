@@ -4,8 +4,10 @@ use smol_str::SmolStr;
 use xapi::codec::Failure;
 use xapi::{NULL_REF, Struct, Value};
 
+use super::{Kind, configuring};
 use crate::arguments::Arguments;
 use crate::pool::Pool;
+use crate::storage;
 use crate::tasks::Outcome;
 
 /// What the copy is to be.
@@ -44,6 +46,7 @@ impl Pool {
         name: &SmolStr,
         style: Style,
         sr: Option<&SmolStr>,
+        without: &[SmolStr],
     ) -> SmolStr {
         let original = self.database.record("VM", vm).unwrap_or_default();
         let copy = self.random.reference();
@@ -70,14 +73,46 @@ impl Pool {
         }
         self.database.create("VM", &copy, fields);
         self.add_metrics(&copy);
-        for vbd in self.database.words("VM", vm, "VBDs") {
-            self.copy_vbd(&vbd, &copy, style, sr);
+        // The set lists the newest first; the copies are to stand in the same order.
+        for vbd in self.database.words("VM", vm, "VBDs").iter().rev() {
+            let vdi = self.database.text("VBD", vbd, "VDI");
+            if !without.iter().any(|left_out| left_out == vdi) {
+                self.copy_vbd(vbd, &copy, style, sr);
+            }
         }
-        for vif in self.database.words("VM", vm, "VIFs") {
-            self.copy_vif(&vif, &copy, style);
+        for vif in self.database.words("VM", vm, "VIFs").iter().rev() {
+            self.copy_vif(vif, &copy, style);
         }
-        self.refresh_allowed(&copy);
+        let said = self.dormant_guests.get(vm).cloned();
+        let running = SmolStr::new(self.database.text("VM", vm, "guest_metrics"));
+        if let Some(mut said) = said.or_else(|| self.database.record("VM_guest_metrics", &running)) {
+            // The same system inside, with addresses of its own.
+            said.remove("networks");
+            self.remember_guest(&copy, said);
+        }
         copy
+    }
+
+    /// Why a VM cannot be copied: a disk that is not reached, or no room for the copy.
+    pub(super) fn assert_copyable(&self, vm: &str, kind: Kind, sr: Option<&SmolStr>) -> Result<(), Failure> {
+        for disk in self.disks(vm) {
+            let own = SmolStr::new(self.database.text("VDI", &disk, "SR"));
+            self.assert_plugged(&own)?;
+            if self.database.truth("VDI", &disk, "sharable") && kind != Kind::Copy {
+                return Err(Failure::new("VDI_IS_SHARABLE", [disk.as_str()]));
+            }
+            if kind == Kind::Copy {
+                let target = sr.unwrap_or(&own);
+                self.assert_plugged(target)?;
+                self.assert_room(target, self.database.int("VDI", &disk, "physical_utilisation"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How long a full copy of all disks takes at speed 1.
+    pub(super) fn copying_seconds(&self, vm: &str) -> f64 {
+        self.disks(vm).iter().map(|disk| self.reading_seconds(disk)).sum::<f64>().max(Kind::Clone.seconds())
     }
 
     /// `VM.create`: a Halted VM without disks.
@@ -88,6 +123,7 @@ impl Pool {
         if affinity != NULL_REF {
             self.known("host", affinity)?;
         }
+        configuring::assert_sound(&given)?;
         let vm = self.random.reference();
         let mut fields: Vec<(&str, Value)> = given
             .iter()
@@ -97,13 +133,21 @@ impl Pool {
         fields.push(("uuid", Value::String(self.random.uuid())));
         self.database.create("VM", &vm, fields);
         self.add_metrics(&vm);
-        self.refresh_allowed(&vm);
         Ok(Value::String(vm).into())
     }
 
-    /// `VM.destroy`: the VM goes with everything that is its own; its disks stay, as in xapi.
-    pub(super) fn destroy_vm(&mut self, vm: &str) {
-        for (class, field) in [("VBD", "VBDs"), ("VIF", "VIFs"), ("VTPM", "VTPMs"), ("console", "consoles")] {
+    /// `VM.destroy`: the VM goes with everything that is its own; its disks stay, as in xapi, and so do its snapshots.
+    pub(crate) fn destroy_vm(&mut self, vm: &str) {
+        self.drop_suspend_image(vm);
+        let owned = [
+            ("VBD", "VBDs"),
+            ("VIF", "VIFs"),
+            ("VTPM", "VTPMs"),
+            ("VUSB", "VUSBs"),
+            ("VGPU", "VGPUs"),
+            ("console", "consoles"),
+        ];
+        for (class, field) in owned {
             for own in self.database.words("VM", vm, field) {
                 self.database.delete(class, &own);
             }
@@ -116,7 +160,7 @@ impl Pool {
         self.database.delete("VM", vm);
     }
 
-    fn add_metrics(&mut self, vm: &str) {
+    pub(super) fn add_metrics(&mut self, vm: &str) {
         let metrics = self.random.reference();
         let fields = vec![("uuid", Value::String(self.random.uuid())), ("install_time", self.clock.date())];
         self.database.create("VM_metrics", &metrics, fields);
@@ -141,7 +185,13 @@ impl Pool {
         rest.into_iter().map(|(key, value)| (SmolStr::new_static(key), value)).collect()
     }
 
-    fn copy_vbd(&mut self, vbd: &str, vm: &SmolStr, style: Style, sr: Option<&SmolStr>) {
+    pub(super) fn copy_vbd(
+        &mut self,
+        vbd: &str,
+        vm: &SmolStr,
+        style: Style,
+        sr: Option<&SmolStr>,
+    ) -> SmolStr {
         let mut record = self.database.record("VBD", vbd).unwrap_or_default();
         let vdi = SmolStr::new(self.database.text("VBD", vbd, "VDI"));
         let disk =
@@ -152,10 +202,10 @@ impl Pool {
             record.insert("VDI", copy);
         }
         record.insert("VM", vm.clone());
-        self.create_device("VBD", &record);
+        self.create_device("VBD", &record)
     }
 
-    fn copy_vif(&mut self, vif: &str, vm: &SmolStr, style: Style) {
+    pub(super) fn copy_vif(&mut self, vif: &str, vm: &SmolStr, style: Style) {
         let mut record = self.database.record("VIF", vif).unwrap_or_default();
         record.insert("VM", vm.clone());
         if style == Style::Clone {
@@ -165,35 +215,22 @@ impl Pool {
         self.create_device("VIF", &record);
     }
 
-    fn copy_vdi(&mut self, vdi: &SmolStr, style: Style, sr: Option<&SmolStr>) -> SmolStr {
-        let record = self.database.record("VDI", vdi).unwrap_or_default();
-        let copy = self.random.reference();
-        let mut fields: Vec<(&str, Value)> =
-            record.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        let (uuid, location) = (self.random.uuid(), self.random.uuid());
-        fields.push(("uuid", Value::String(uuid)));
-        fields.push(("location", Value::String(location)));
-        fields.push(("crash_dumps", Value::Array(Vec::new())));
-        let snapshot = style == Style::Snapshot;
-        fields.push(("is_a_snapshot", snapshot.into()));
-        fields.push(("snapshot_of", if snapshot { Value::String(vdi.clone()) } else { NULL_REF.into() }));
-        if snapshot {
-            fields.push(("snapshot_time", self.clock.date()));
-        }
-        if let Some(sr) = sr {
-            fields.push(("SR", Value::String(sr.clone())));
-        }
-        self.database.create("VDI", &copy, fields);
-        copy
+    pub(super) fn copy_vdi(&mut self, vdi: &SmolStr, style: Style, sr: Option<&SmolStr>) -> SmolStr {
+        let kind =
+            if style == Style::Snapshot { storage::Copying::Snapshot } else { storage::Copying::Clone };
+        self.copy_disk(vdi, kind, sr)
     }
 
-    fn create_device(&mut self, class: &'static str, record: &Struct) {
+    pub(super) fn create_device(&mut self, class: &'static str, record: &Struct) -> SmolStr {
         let reference = self.random.reference();
         let mut fields: Vec<(&str, Value)> =
             record.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         fields.push(("uuid", Value::String(self.random.uuid())));
         fields.push(("currently_attached", false.into()));
+        fields.push(("current_operations", Value::Struct(Struct::new())));
+        fields.push(("allowed_operations", Value::Array(Vec::new())));
         fields.push(("metrics", NULL_REF.into()));
         self.database.create(class, &reference, fields);
+        reference
     }
 }

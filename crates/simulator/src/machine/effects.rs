@@ -4,7 +4,7 @@ use smol_str::{SmolStr, format_smolstr};
 use xapi::codec::{Failure, Reply};
 use xapi::{NULL_REF, Value};
 
-use super::{Kind, Operation};
+use super::{Kind, Plan, copying};
 use crate::defaults::NEVER;
 use crate::pool::{Pool, Step};
 
@@ -13,12 +13,12 @@ const GUEST_AFTER: f64 = 6.0;
 
 impl Pool {
     /// Carries an operation out and returns its result.
-    pub(super) fn effect(&mut self, operation: &Operation) -> Reply {
-        let vm = operation.vm.as_str();
-        match operation.kind {
+    pub(super) fn effect(&mut self, plan: &Plan) -> Reply {
+        let vm = plan.vm.as_str();
+        match plan.kind {
             Kind::Start | Kind::StartOn => {
-                let host = self.still_hosting(operation)?;
-                self.boot(vm, &host, operation.paused);
+                let host = self.still_hosting(plan)?;
+                self.boot(vm, &host, plan.paused);
                 self.tell(vm, "VM_STARTED", "started");
             }
             Kind::CleanShutdown | Kind::HardShutdown | Kind::Shutdown => {
@@ -31,6 +31,9 @@ impl Pool {
             Kind::CleanReboot | Kind::HardReboot => {
                 let host = SmolStr::new(self.database.text("VM", vm, "resident_on"));
                 self.hush_guest(vm);
+                self.take_memory(vm, false);
+                self.take_memory(vm, true);
+                self.attach_all(vm);
                 self.enter_domain(vm, &host, "Running");
                 self.tell(vm, "VM_REBOOTED", "rebooted");
             }
@@ -41,9 +44,9 @@ impl Pool {
                 self.tell(vm, "VM_SUSPENDED", "suspended");
             }
             Kind::Resume | Kind::ResumeOn => {
-                let host = self.still_hosting(operation)?;
+                let host = self.still_hosting(plan)?;
                 self.drop_suspend_image(vm);
-                self.boot(vm, &host, operation.paused);
+                self.boot(vm, &host, plan.paused);
                 self.tell(vm, "VM_RESUMED", "resumed");
             }
             Kind::Pause => {
@@ -52,35 +55,41 @@ impl Pool {
             }
             Kind::Unpause => {
                 self.database.write("VM", vm, "power_state", "Running");
+                self.expect_guest(vm);
                 self.tell(vm, "VM_UNPAUSED", "unpaused");
             }
             Kind::PoolMigrate => {
-                let host = self.still_hosting(operation)?;
+                let host = self.still_hosting(plan)?;
                 self.take_memory(vm, false);
                 self.database.write("VM", vm, "resident_on", Value::String(host.clone()));
                 self.take_memory(vm, true);
                 let domain = self.new_domain(&host);
                 self.database.write("VM", vm, "domid", domain);
+                self.expect_guest(vm);
                 self.tell(vm, "VM_MIGRATED", "migrated");
             }
             Kind::Clone => {
-                let copy = self.copy_vm(vm, &operation.name, super::copying::Style::Clone, None);
+                let copy = self.copy_vm(vm, &plan.name, copying::Style::Clone, None, &[]);
                 self.tell(&copy, "VM_CLONED", "cloned");
                 return Ok(Value::String(copy));
             }
             Kind::Copy => {
-                let style = super::copying::Style::Clone;
-                return Ok(Value::String(self.copy_vm(vm, &operation.name, style, operation.sr.as_ref())));
+                let copy = self.copy_vm(vm, &plan.name, copying::Style::Clone, plan.sr.as_ref(), &[]);
+                return Ok(Value::String(copy));
             }
-            Kind::Snapshot => {
-                let copy = self.copy_vm(vm, &operation.name, super::copying::Style::Snapshot, None);
+            Kind::Snapshot | Kind::SnapshotWithQuiesce => {
+                let copy = self.copy_vm(vm, &plan.name, copying::Style::Snapshot, None, &plan.without);
                 self.tell(vm, "VM_SNAPSHOTTED", "snapshotted");
                 return Ok(Value::String(copy));
             }
-            Kind::Provision => {
-                self.database.write("VM", vm, "is_a_template", false);
-                self.database.write("VM", vm, "is_default_template", false);
+            Kind::Checkpoint => {
+                let copy = self.checkpoint(vm, &plan.name)?;
+                self.tell(vm, "VM_CHECKPOINTED", "checkpointed");
+                return Ok(Value::String(copy));
             }
+            // Its own stages carry it out.
+            Kind::Revert => {}
+            Kind::Provision => self.provision(vm)?,
             Kind::Destroy => self.destroy_vm(vm),
         }
         Ok(Value::VOID)
@@ -92,21 +101,17 @@ impl Pool {
         if self.database.truth("VM", vm, "is_control_domain") {
             return Err(crate::failures::not_allowed("This operation is not allowed on dom0"));
         }
+        self.drop_suspend_image(vm);
         self.halt(vm, "Halted");
         self.database.write("VM", vm, "current_operations", Value::Struct(xapi::Struct::new()));
-        self.refresh_allowed(vm);
         Ok(Value::VOID.into())
     }
 
     /// A Halted or Suspended VM comes to life on a host.
-    pub(super) fn boot(&mut self, vm: &str, host: &SmolStr, paused: bool) {
+    pub(crate) fn boot(&mut self, vm: &str, host: &SmolStr, paused: bool) {
         self.database.write("VM", vm, "resident_on", Value::String(host.clone()));
         self.take_memory(vm, true);
-        for class in ["VBD", "VIF"] {
-            for device in self.database.words("VM", vm, &format!("{class}s")) {
-                self.database.write(class, &device, "currently_attached", true);
-            }
-        }
+        self.attach_all(vm);
         let console = self.random.reference();
         let address = SmolStr::new(self.database.text("host", host, "address"));
         let fields = vec![
@@ -124,12 +129,10 @@ impl Pool {
         let domain = self.new_domain(host);
         self.database.write("VM", vm, "domid", domain);
         let metrics = self.metrics_of(vm);
-        let memory = self.memory_of(vm);
         let processors = self.database.int("VM", vm, "VCPUs_at_startup");
         let date = self.clock.date();
         let guest_kind = SmolStr::new(self.database.text("VM", vm, "domain_type"));
         for (field, value) in [
-            ("memory_actual", Value::Int(memory)),
             ("VCPUs_number", Value::Int(processors)),
             ("hvm", Value::Bool(guest_kind == "hvm")),
             ("current_domain_type", Value::String(guest_kind)),
@@ -139,12 +142,20 @@ impl Pool {
             self.database.write("VM_metrics", &metrics, field, value);
         }
         self.database.write("VM", vm, "power_state", state);
-        let at = self.clock.now() + self.clock.lasting(GUEST_AFTER);
-        self.schedule.add(at, Step::GuestUp(vm.into(), domain));
+        self.expect_guest(vm);
+    }
+
+    /// The agent of a guest that has not spoken yet will do so soon, if the VM is still in the same domain.
+    fn expect_guest(&mut self, vm: &str) {
+        if self.database.text("VM", vm, "guest_metrics") == NULL_REF {
+            let domain = self.database.int("VM", vm, "domid");
+            let at = self.clock.now() + self.clock.lasting(GUEST_AFTER);
+            self.schedule.add(at, Step::GuestUp(vm.into(), domain));
+        }
     }
 
     /// The VM leaves its host and holds nothing there any more.
-    pub(super) fn halt(&mut self, vm: &str, state: &'static str) {
+    pub(crate) fn halt(&mut self, vm: &str, state: &'static str) {
         self.hush_guest(vm);
         for console in self.database.words("VM", vm, "consoles") {
             self.database.delete("console", &console);
@@ -156,7 +167,6 @@ impl Pool {
         }
         self.take_memory(vm, false);
         let metrics = self.metrics_of(vm);
-        self.database.write("VM_metrics", &metrics, "memory_actual", 0i64);
         self.database.write("VM_metrics", &metrics, "VCPUs_number", 0i64);
         self.database.write("VM", vm, "resident_on", NULL_REF);
         self.database.write("VM", vm, "domid", -1i64);
@@ -189,26 +199,43 @@ impl Pool {
             ("physical_utilisation", size.into()),
             ("type", "suspend".into()),
         ];
-        self.database.create("VDI", &image, fields);
+        self.add_vdi(&image, fields);
         self.database.write("VM", vm, "suspend_VDI", Value::String(image));
     }
 
-    fn drop_suspend_image(&mut self, vm: &str) {
+    pub(super) fn drop_suspend_image(&mut self, vm: &str) {
         let image = SmolStr::new(self.database.text("VM", vm, "suspend_VDI"));
-        if self.database.delete("VDI", &image) {
+        if self.database.row("VDI", &image).is_some() {
+            self.remove_vdi(&image);
             self.database.write("VM", vm, "suspend_VDI", NULL_REF);
         }
     }
 
-    /// Takes the VM's memory from its host, or gives it back.
-    fn take_memory(&mut self, vm: &str, take: bool) {
+    /// Takes the VM's memory from its host, or gives back what was taken. The VM's metrics know how much that is.
+    pub(super) fn take_memory(&mut self, vm: &str, take: bool) {
         let host = self.database.text("VM", vm, "resident_on");
-        let metrics = SmolStr::new(self.database.text("host", host, "metrics"));
-        let free = self.database.int("host_metrics", &metrics, "memory_free");
-        let total = self.database.int("host_metrics", &metrics, "memory_total");
-        let memory = self.memory_of(vm);
-        let now = if take { free.saturating_sub(memory) } else { free.saturating_add(memory) };
-        self.database.write("host_metrics", &metrics, "memory_free", now.clamp(0, total.max(0)));
+        let host_metrics = SmolStr::new(self.database.text("host", host, "metrics"));
+        let vm_metrics = self.metrics_of(vm);
+        let free = self.database.int("host_metrics", &host_metrics, "memory_free");
+        let total = self.database.int("host_metrics", &host_metrics, "memory_total");
+        let (memory, now) = if take {
+            let memory = self.memory_of(vm);
+            (memory, free.saturating_sub(memory))
+        } else {
+            (0, free.saturating_add(self.database.int("VM_metrics", &vm_metrics, "memory_actual")))
+        };
+        self.database.write("host_metrics", &host_metrics, "memory_free", now.clamp(0, total.max(0)));
+        self.database.write("VM_metrics", &vm_metrics, "memory_actual", memory);
+    }
+
+    /// All devices of the VM are there when it boots.
+    fn attach_all(&mut self, vm: &str) {
+        for vbd in self.database.words("VM", vm, "VBDs") {
+            self.attach_vbd(&vbd);
+        }
+        for vif in self.database.words("VM", vm, "VIFs") {
+            self.database.write("VIF", &vif, "currently_attached", true);
+        }
     }
 
     /// The host's next domain: one more than any in use there.
@@ -218,7 +245,7 @@ impl Pool {
     }
 
     /// The VM's metrics, made where there are none.
-    fn metrics_of(&mut self, vm: &str) -> SmolStr {
+    pub(super) fn metrics_of(&mut self, vm: &str) -> SmolStr {
         let metrics = SmolStr::new(self.database.text("VM", vm, "metrics"));
         if self.database.row("VM_metrics", &metrics).is_some() {
             return metrics;
@@ -234,13 +261,13 @@ impl Pool {
     }
 
     /// The host that was chosen when the operation began, if it still can.
-    fn still_hosting(&self, operation: &Operation) -> Result<SmolStr, Failure> {
-        let host = operation.host.clone().unwrap_or_default();
-        self.can_host(&operation.vm, &host).map(|()| host)
+    pub(super) fn still_hosting(&self, plan: &Plan) -> Result<SmolStr, Failure> {
+        let host = plan.host.clone().unwrap_or_default();
+        self.can_host(&plan.vm, &host).map(|()| host)
     }
 
-    /// Raises the alert that xapi raises for an operation.
-    fn tell(&mut self, vm: &str, alert: &str, done: &str) {
+    /// Raises the alert that xapi raises for an plan.
+    pub(super) fn tell(&mut self, vm: &str, alert: &str, done: &str) {
         let uuid = SmolStr::new(self.database.text("VM", vm, "uuid"));
         let name = self.database.text("VM", vm, "name_label");
         let body = format!("VM '{name}' has been {done}. (vm uuid: {uuid})");

@@ -28,6 +28,16 @@ pub(crate) async fn open(simulator: Simulator) -> (Running, Client) {
     (running, client)
 }
 
+/// Waits until the guest agent of a VM has spoken, if the VM runs.
+pub(crate) async fn agent(running: &Running, vm: &Value) {
+    let vm = vm.as_str().unwrap();
+    let spoken = |pool: &simulator::PoolHandle| {
+        let record = pool.record("VM", vm).unwrap();
+        record.text("power_state") != "Running" || record.text("guest_metrics") != xapi::NULL_REF
+    };
+    assert!(running.pool().wait_until(SOON, spoken).await);
+}
+
 /// An HTTP client without TLS.
 pub(crate) fn plain() -> reqwest::Client {
     provider();

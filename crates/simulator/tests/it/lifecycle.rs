@@ -24,6 +24,7 @@ async fn a_vm_goes_through_its_states() {
         ("VM.hard_shutdown", one, "Halted"),
     ];
     for (method, arguments, state) in steps {
+        client::agent(&running, &vm).await;
         assert_eq!(client.ok(method, arguments).await, Value::VOID, "{method}");
         assert_eq!(client.field("VM", &vm, "power_state").await, (*state).into(), "{method}");
         let alive = ["Running", "Paused"].contains(state);
@@ -227,7 +228,10 @@ async fn an_operation_shows_while_it_lasts_and_keeps_others_off() {
     let record = running.pool().record("VM", reference).unwrap();
     let operations = record.get("current_operations").unwrap().as_struct().unwrap();
     assert_eq!(operations.get(task.as_str().unwrap()), Some(&"clean_shutdown".into()));
-    assert_eq!(record.get("allowed_operations"), Some(&Value::Array(vec!["hard_shutdown".into()])));
+    assert_eq!(
+        record.get("allowed_operations"),
+        Some(&Value::Array(vec!["hard_reboot".into(), "hard_shutdown".into()]))
+    );
     let refused = client.refused("VM.pause", std::slice::from_ref(&vm)).await;
     let said =
         format!("OTHER_OPERATION_IN_PROGRESS [VM, {reference}, clean_shutdown, {}]", task.as_str().unwrap());
