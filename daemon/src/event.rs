@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use smol_str::SmolStr;
 use xapi::codec::{DecodeError, Limits, json};
-use xapi::events::{Change, Ending, Event, Operation, Origin, Resync, TaskOutcome};
+use xapi::events::{Alert, Change, Ending, Event, Operation, Origin, Resync, TaskOutcome};
 use xapi::model::Record;
 use xapi::{Failure, Struct, Value};
 
@@ -61,6 +61,7 @@ impl Told {
         match self {
             Told::Stream(Event::Change(_)) => "change",
             Told::Stream(Event::Task(_)) => "task",
+            Told::Stream(Event::Alert(_)) => "alert",
             Told::Stream(Event::Resync(_)) => "resync",
             Told::Connection(_) => "connection",
         }
@@ -71,6 +72,7 @@ impl Told {
         match self {
             Told::Stream(Event::Change(change)) => &change.class,
             Told::Stream(Event::Task(_)) => "task",
+            Told::Stream(Event::Alert(_)) => "message",
             Told::Stream(Event::Resync(_)) | Told::Connection(_) => "",
         }
     }
@@ -80,6 +82,7 @@ impl Told {
         match self {
             Told::Stream(Event::Change(change)) => &change.reference,
             Told::Stream(Event::Task(task)) => &task.reference,
+            Told::Stream(Event::Alert(alert)) => &alert.reference,
             Told::Stream(Event::Resync(_)) | Told::Connection(_) => "",
         }
     }
@@ -90,10 +93,13 @@ impl Told {
         match self {
             Told::Stream(Event::Change(change)) => write_change(&mut out, change),
             Told::Stream(Event::Task(task)) => write_task(&mut out, task),
+            Told::Stream(Event::Alert(alert)) => write_alert(&mut out, alert),
             Told::Stream(Event::Resync(resync)) => {
                 out.insert("first", resync.first);
                 out.insert("objects", i64::try_from(resync.objects).unwrap_or(i64::MAX));
                 out.insert("differences", i64::try_from(resync.differences).unwrap_or(i64::MAX));
+                let begun = resync.begun.iter().map(|class| Value::String(class.clone()));
+                out.insert("begun", begun.collect::<Vec<_>>());
             }
             Told::Connection(connection) => {
                 let (state, detail) = match connection {
@@ -121,12 +127,21 @@ impl Told {
         Ok(match kind {
             "change" => Told::Stream(Event::Change(read_change(class, reference, stored)?)),
             "task" => Told::Stream(Event::Task(read_task(reference, stored)?)),
+            "alert" => Told::Stream(Event::Alert(read_alert(reference, stored)?)),
             "resync" => {
                 let number = |name| stored.get(name).and_then(Value::as_int).ok_or(StoredError::Lacks(name));
                 Told::Stream(Event::Resync(Resync {
                     first: stored.get("first").and_then(Value::as_bool).ok_or(StoredError::Lacks("first"))?,
                     objects: usize::try_from(number("objects")?).unwrap_or_default(),
                     differences: usize::try_from(number("differences")?).unwrap_or_default(),
+                    begun: stored
+                        .get("begun")
+                        .and_then(Value::as_array)
+                        .ok_or(StoredError::Lacks("begun"))?
+                        .iter()
+                        .filter_map(Value::as_str)
+                        .map(SmolStr::new)
+                        .collect(),
                 }))
             }
             "connection" => {
@@ -272,6 +287,29 @@ fn read_task(reference: &str, mut stored: Struct) -> Result<TaskOutcome, StoredE
     })
 }
 
+fn write_alert(out: &mut Struct, alert: &Alert) {
+    for (name, text) in [
+        ("uuid", &alert.uuid),
+        ("name", &alert.name),
+        ("cls", &alert.class),
+        ("obj_uuid", &alert.object),
+        ("timestamp", &alert.timestamp),
+        ("body", &alert.body.text),
+    ] {
+        out.insert(name, text.clone());
+    }
+    out.insert("priority", i64::from(alert.priority));
+    out.insert("origin", origin_word(alert.origin));
+}
+
+fn read_alert(reference: &str, stored: Struct) -> Result<Alert, StoredError> {
+    let origin = read_origin(&stored);
+    if stored.get("name").is_none() {
+        return Err(StoredError::Lacks("name"));
+    }
+    Ok(Alert::of(&Record::new("message", reference, stored), origin))
+}
+
 fn origin_word(origin: Origin) -> &'static str {
     match origin {
         Origin::Live => "live",
@@ -351,7 +389,22 @@ mod tests {
                 gap: false,
             })));
         }
-        survives(&Told::Stream(Event::Resync(Resync { first: true, objects: 700, differences: 3 })));
+        let begun = vec!["SR".into()];
+        survives(&Told::Stream(Event::Resync(Resync { first: true, objects: 700, differences: 3, begun })));
+        let message: Struct = [
+            ("uuid", Value::from("u")),
+            ("name", "HA_HOST_FAILED".into()),
+            ("priority", 1.into()),
+            ("cls", "Host".into()),
+            ("obj_uuid", "h".into()),
+            ("timestamp", "20260821T02:00:23Z".into()),
+            ("body", "host: a".into()),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.into(), value))
+        .collect();
+        let message = Record::new("message", "OpaqueRef:m", message);
+        survives(&Told::Stream(Event::Alert(Alert::of(&message, Origin::Live))));
         survives(&Told::Connection(Connection::Connected { endpoint: "https://h:443".into() }));
         survives(&Told::Connection(Connection::Lost { why: "gone".into() }));
         survives(&Told::Connection(Connection::Moved { endpoint: "https://i:443".into() }));

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use xapi::codec::Limits;
 use xapi::{Client, Settings};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, GrantFile};
 use crate::feed::{self, Feed, LivePool, Tail};
 use crate::latency::{Latency, Percentiles};
 use crate::pulse::Pulses;
@@ -82,12 +82,17 @@ impl Service {
             workers: JoinSet::new(),
         };
         let tail = Arc::new(Tail::new(service.journal.last()));
+        let plugins = installed(&host, config);
         let mut feeds = Vec::new();
         for pool in &config.pools {
-            let (live, known) = service.prepare(pool).await?;
+            let kept = feed::kept(&service.journal, &pool.name).await?;
+            let uuid = kept.world.of("pool").next().and_then(|pool| pool.uuid()).map(SmolStr::new);
+            let live = LivePool::new(pool.name.as_str().into(), client(pool, uuid)?, kept.world);
+            let wished = plugins.iter().filter(|(grant_file, _)| grant_file.covers(&pool.name));
             feeds.push(Feed::new(
                 live.clone(),
-                known,
+                feed::followed(wished.flat_map(|(_, installed)| installed.classes())),
+                kept.position,
                 service.journal.clone(),
                 Arc::clone(&tail),
                 service.pulses.part(format!("the feed of pool {}", pool.name), FEED_SILENCE),
@@ -101,24 +106,8 @@ impl Service {
             story: service.story.clone(),
             latency: Arc::clone(&service.latency),
         };
-        for grant_file in config.grants.iter().filter(|grant_file| grant_file.enabled) {
-            let installed = match Installed::load(&host, grant_file) {
-                Ok(installed) => Arc::new(installed),
-                Err(problems) => {
-                    for problem in problems {
-                        tracing::error!(
-                            plugin = grant_file.name,
-                            "the plugin is left out: {}",
-                            problem.one_line()
-                        );
-                    }
-                    continue;
-                }
-            };
-            let pools = service
-                .pools
-                .iter()
-                .filter(|pool| grant_file.pools.iter().any(|pattern| pattern.value.matches(pool.name())));
+        for (grant_file, installed) in plugins {
+            let pools = service.pools.iter().filter(|pool| grant_file.covers(pool.name()));
             let pools: HashMap<SmolStr, LivePool> =
                 pools.map(|pool| (pool.name().clone(), pool.clone())).collect();
             let worker = Worker::new(
@@ -129,15 +118,6 @@ impl Service {
                 service.stop_workers.subscribe(),
             )
             .await?;
-            let manifest = installed.plugin.manifest();
-            tracing::info!(plugin = installed.name, version = manifest.version, "plugin loaded");
-            if let Some(missing) = &installed.missing {
-                tracing::warn!(
-                    plugin = installed.name,
-                    missing,
-                    "the plugin asks for more than its grant allows"
-                );
-            }
             service.plugins.push(installed.name.clone());
             service.workers.spawn(async move { Ok(worker.run().await?) });
         }
@@ -146,12 +126,6 @@ impl Service {
             service.feeds.spawn(async move { Ok(feed.run().await?) });
         }
         Ok(service)
-    }
-
-    async fn prepare(&self, pool: &config::Pool) -> Result<(LivePool, bool)> {
-        let (world, known) = feed::kept_world(&self.journal, &pool.name).await?;
-        let client = client(pool)?;
-        Ok((LivePool::new(pool.name.as_str().into(), client, world), known))
     }
 
     /// The pools, in the order of the config.
@@ -219,13 +193,38 @@ impl Service {
     }
 }
 
+/// The plugins that can be loaded, each with its grant. The others are left out, with what is wrong in the log.
+fn installed<'c>(host: &Host, config: &'c Config) -> Vec<(&'c GrantFile, Arc<Installed>)> {
+    let mut all = Vec::new();
+    for grant_file in config.grants.iter().filter(|grant_file| grant_file.enabled) {
+        match Installed::load(host, grant_file) {
+            Ok(installed) => {
+                let version = &installed.plugin.manifest().version;
+                tracing::info!(plugin = installed.name, version, "plugin loaded");
+                if let Some(missing) = &installed.missing {
+                    let plugin = &installed.name;
+                    tracing::warn!(plugin, missing, "the plugin asks for more than its grant allows");
+                }
+                all.push((grant_file, Arc::new(installed)));
+            }
+            Err(problems) => {
+                for problem in problems {
+                    let plugin = &grant_file.name;
+                    tracing::error!(plugin, "the plugin is left out: {}", problem.one_line());
+                }
+            }
+        }
+    }
+    all
+}
+
 /// The client of a configured pool; nothing is connected yet.
-pub(crate) fn client(pool: &config::Pool) -> Result<Client> {
+pub(crate) fn client(pool: &config::Pool, uuid: Option<SmolStr>) -> Result<Client> {
     let members = pool.members.iter().map(|member| pool.endpoint.at(member)).collect::<Result<_, _>>();
     Client::new(Settings {
         endpoint: pool.endpoint.clone(),
         members: members.with_context(|| format!("reading the members of pool {}", pool.name))?,
-        pool_uuid: None,
+        pool_uuid: uuid,
         user: pool.user.clone(),
         password: Arc::new(PoolPassword(pool.password.clone())),
         originator: format!("xapiary/{}", pool.name),

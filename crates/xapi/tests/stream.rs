@@ -17,7 +17,7 @@ struct Pool {
 
 impl Pool {
     fn new() -> Self {
-        Pool { stream: Stream::new(["VM".into(), "task".into()], false), world: World::new() }
+        Pool { stream: Stream::new(["VM".into(), "task".into()]), world: World::new() }
     }
 
     fn take(&mut self, input: Input) -> Vec<Event> {

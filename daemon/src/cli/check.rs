@@ -90,7 +90,7 @@ fn plugins(problems: &mut Problems) -> Result<()> {
 async fn connect(config: &Config) -> Result<Answer> {
     let mut answer = Answer::Done;
     for pool in &config.pools {
-        let client = service::client(pool)?;
+        let client = service::client(pool, None)?;
         match client.lease().await {
             Ok(_) => {
                 anstream::println!("pool {}: logged in to {} as {}", pool.name, client.endpoint(), pool.user);

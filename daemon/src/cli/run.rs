@@ -95,8 +95,12 @@ fn status(service: &Service) -> String {
     let pools = service.pools().iter().map(|pool| {
         let words = match &*pool.state().borrow() {
             PoolState::Connecting => "connecting".to_owned(),
-            PoolState::Following => format!("{} objects", pool.read().len()),
+            PoolState::Following => match pool.canary_age() {
+                Some(age) => format!("{} objects, heard {} s ago", pool.read().len(), age.as_secs()),
+                None => format!("{} objects", pool.read().len()),
+            },
             PoolState::Lost(why) => format!("lost ({why})"),
+            PoolState::Untrusted(why) => format!("untrusted ({why})"),
             PoolState::Paused(why) => format!("paused ({why})"),
         };
         format!("{}: {words}", pool.name())

@@ -45,6 +45,13 @@ pub(crate) struct GrantFile {
     pub(crate) read: Vec<ReadRule>,
 }
 
+impl GrantFile {
+    /// Whether it is for this pool.
+    pub(crate) fn covers(&self, pool: &str) -> bool {
+        self.pools.iter().any(|pattern| pattern.value.matches(pool))
+    }
+}
+
 /// Limits on one delivery; `None` leaves the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LimitSettings {

@@ -26,6 +26,8 @@ pub(crate) struct LivePool {
     /// Counts changes of the world.
     changed: watch::Sender<u64>,
     state: watch::Sender<PoolState>,
+    /// When a change of our own came round last.
+    heard: watch::Sender<Option<std::time::Instant>>,
 }
 
 /// Where a pool stands.
@@ -37,6 +39,8 @@ pub(crate) enum PoolState {
     Following,
     /// Not reachable; why.
     Lost(String),
+    /// A member shows a certificate that nobody vouches for; nothing is sent to it. An administrator must look.
+    Untrusted(String),
     /// Reachable, but the journal has no room: intake pauses.
     Paused(String),
 }
@@ -49,6 +53,7 @@ impl LivePool {
             world: Arc::new(RwLock::new(world)),
             changed: watch::Sender::new(0),
             state: watch::Sender::new(PoolState::Connecting),
+            heard: watch::Sender::new(None),
         }
     }
 
@@ -75,6 +80,15 @@ impl LivePool {
     /// Counts changes of the world.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// How long ago a change that we made ourselves was told by the pool: as old as that, what we know may be.
+    pub(crate) fn canary_age(&self) -> Option<Duration> {
+        self.heard.borrow().map(|heard| heard.elapsed())
+    }
+
+    pub(super) fn set_heard(&self, at: std::time::Instant) {
+        self.heard.send_replace(Some(at));
     }
 
     pub(super) fn set_state(&self, state: PoolState) {

@@ -10,7 +10,9 @@
 //! neither the router nor plugins.
 
 mod live_pool;
+mod position;
 mod redact;
+mod selection;
 mod tail;
 
 use std::sync::Arc;
@@ -18,12 +20,15 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use journal::{Append, Journal, NewEvent, ObjectChange};
+use smol_str::SmolStr;
 use tokio::sync::watch;
-use xapi::events::{Event, Input, Request, Stream, WorldChange};
+use xapi::events::{Canary, Event, Input, Request, Round, Stream, WorldChange};
 use xapi::model::World;
-use xapi::{Error, Lease, Value};
+use xapi::{Client, Error, Lease, Value};
 
 pub(crate) use live_pool::{LivePool, PoolState};
+pub(crate) use position::Position;
+pub(crate) use selection::followed;
 pub(crate) use tail::{Recent, Tail};
 
 use crate::event::{self, Connection, PoolEvent, StoredError, Told};
@@ -33,6 +38,10 @@ use crate::pulse::Pulse;
 const POLL: Duration = Duration::from_secs(30);
 /// How long to wait before the same append is tried again while there is no room.
 const ROOM_RETRY: Duration = Duration::from_secs(1);
+/// How often a change of our own is sent through the pool, to see that it is told.
+const CANARY: Duration = Duration::from_secs(30);
+/// So many answers in a row that cannot be read, and the whole picture is read anew.
+const UNREADABLE: u32 = 3;
 /// The first and the longest pause after a poll that failed although the session may still be good.
 const POLL_RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
@@ -51,6 +60,9 @@ pub(crate) struct Feed {
     failures: u32,
     /// Sessions in a row that ended before they brought anything.
     barren: u32,
+    /// Answers in a row that could not be read.
+    unreadable: u32,
+    canary: Canary,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
@@ -96,8 +108,16 @@ pub(crate) enum WorldError {
     },
 }
 
-/// The picture of a pool as it was when the daemon last ran, and whether there is one.
-pub(crate) async fn kept_world(journal: &Journal, pool: &str) -> Result<(World, bool), WorldError> {
+/// What a pool was when the daemon last ran.
+pub(crate) struct Kept {
+    /// Its picture.
+    pub(crate) world: World,
+    /// Where its feed was left; none before a first picture.
+    pub(crate) position: Option<Position>,
+}
+
+/// What is kept of a pool.
+pub(crate) async fn kept(journal: &Journal, pool: &str) -> Result<Kept, WorldError> {
     let failed = |source| WorldError::Journal { pool: pool.to_owned(), source };
     let mut world = World::new();
     for object in journal.objects(pool).await.map_err(failed)? {
@@ -110,22 +130,35 @@ pub(crate) async fn kept_world(journal: &Journal, pool: &str) -> Result<(World, 
         })?;
         world.insert(Arc::new(record));
     }
-    // A daemon that was killed between its first login and the first picture left a position and no picture.
-    let known = !world.is_empty();
-    Ok((world, known))
+    let position = journal.position(pool).await.map_err(failed)?;
+    Ok(Kept { world, position: position.and_then(|text| Position::parse(&text)) })
+}
+
+/// Why there is no answer to take in.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error(transparent)]
+    Call(#[from] Error),
+    /// Polls are answered, and a change of ours is not in them.
+    #[error("the pool answers, but does not tell a change that was made in it")]
+    Silent,
 }
 
 impl Feed {
-    /// A feed that goes on from a kept picture (`known`) or begins with the first one.
+    /// A feed of these classes that goes on from where it was left, or begins with the first picture.
     pub(crate) fn new(
         pool: LivePool,
-        known: bool,
+        classes: Vec<SmolStr>,
+        left: Option<Position>,
         journal: Journal,
         tail: Arc<Tail>,
         pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let stream = Stream::new(Stream::all_classes(), known);
+        let stream = match left {
+            Some(left) => Stream::going_on(classes, left.classes, left.alerts),
+            None => Stream::new(classes),
+        };
         Feed {
             pool,
             journal,
@@ -136,6 +169,8 @@ impl Feed {
             last_endpoint: None,
             failures: 0,
             barren: 0,
+            unreadable: 0,
+            canary: Canary::new(CANARY, Instant::now()),
             pulse,
             stop,
         }
@@ -158,6 +193,7 @@ impl Feed {
                     if let Some((input, received)) = answer {
                         self.failures = 0;
                         self.barren = 0;
+                        self.unreadable = 0;
                         self.take(input, received).await?;
                     }
                 }
@@ -174,12 +210,13 @@ impl Feed {
 
     /// A session, and with one that is not new the answer to what the stream wants to know. Dropping the future
     /// loses nothing: a poll that is not answered is asked again with the same token.
-    async fn ask(&self) -> Result<(Lease, Option<(Input, Instant)>), Error> {
-        let client = self.pool.client();
+    async fn ask(&mut self) -> Result<(Lease, Option<(Input, Instant)>), AskError> {
+        let client = self.pool.client().clone();
         let lease = client.lease().await?;
         if self.lease != Some(lease.number()) {
             return Ok((lease, None));
         }
+        self.send_canary(&client).await?;
         let (input, received) = match self.stream.request() {
             Request::Poll { token, at_once } => {
                 let classes: Vec<Value> =
@@ -187,6 +224,11 @@ impl Feed {
                 let wait = if at_once { Duration::ZERO } else { POLL };
                 let (mut batch, received) = client.poll(&lease, &classes, &token, wait).await?;
                 redact::redact(&mut batch);
+                match self.canary.polled(&batch.token, received) {
+                    Round::Back(_) => self.pool.set_heard(received),
+                    Round::Lost => return Err(AskError::Silent),
+                    Round::Idle | Round::Awaited => {}
+                }
                 (Input::Batch(batch), received)
             }
             Request::List { class } => {
@@ -199,11 +241,40 @@ impl Feed {
         Ok((lease, Some((input, received))))
     }
 
+    /// Touches the pool object when it is time to: the poll that follows must tell of it.
+    async fn send_canary(&mut self, client: &Client) -> Result<(), AskError> {
+        if !self.stream.live() || !self.canary.is_due(Instant::now()) {
+            return Ok(());
+        }
+        let object = self.pool.read().of("pool").next().map(|pool| Value::String(pool.reference.clone()));
+        let Some(object) = object else { return Ok(()) };
+        match client.call("event.inject", &["pool".into(), object]).await {
+            Ok(Value::String(token)) if self.stream.is_ahead_of(&token) => {
+                tracing::warn!(
+                    pool = %self.pool.name(),
+                    "the pool's database went back to an earlier state, comparing the whole pool"
+                );
+                self.stream = self.stream.after_new_session();
+            }
+            Ok(Value::String(token)) => self.canary.sent(token, Instant::now()),
+            Ok(_) => self.canary.skipped(Instant::now()),
+            Err(error) if error.is("SESSION_INVALID") || error.failure().is_none() => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                tracing::debug!(pool = %self.pool.name(), error = error.chain(), "sending a change through the pool");
+                self.canary.skipped(Instant::now());
+            }
+        }
+        Ok(())
+    }
+
     /// Tells of a session when it is a new one, or the first answer after a silence.
     async fn opened(&mut self, lease: &Lease) -> Result<(), FeedError> {
         if self.lease != Some(lease.number()) {
             self.lease = Some(lease.number());
             self.stream = self.stream.after_new_session();
+            self.canary.forget(Instant::now());
         }
         let endpoint = self.pool.client().endpoint().to_string();
         if self.endpoint.as_ref() == Some(&endpoint) {
@@ -244,29 +315,48 @@ impl Feed {
     }
 
     /// Notes a failure, tells it once, and says how long to wait.
-    async fn failed(&mut self, error: &Error) -> Result<Duration, FeedError> {
-        if error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE") {
-            tracing::info!(pool = %self.pool.name(), "the session has ended, logging in again");
-            // Once it is normal: a restart, a failover. A pool that ends every session at once is not hammered.
-            self.barren += 1;
-            return Ok(if self.barren <= 1 { Duration::ZERO } else { poll_pause(self.barren) });
-        }
-        if error.is("EVENT_FROM_TOKEN_PARSE_FAILURE") {
-            self.stream = self.stream.after_new_session();
+    async fn failed(&mut self, error: &AskError) -> Result<Duration, FeedError> {
+        if let AskError::Call(error) = error {
+            if error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE") {
+                tracing::info!(pool = %self.pool.name(), "the session has ended, logging in again");
+                // Once it is normal: a restart, a failover. A pool that ends every session at once is not hammered.
+                self.barren += 1;
+                return Ok(if self.barren <= 1 { Duration::ZERO } else { poll_pause(self.barren) });
+            }
+            if error.is("EVENT_FROM_TOKEN_PARSE_FAILURE") {
+                self.stream = self.stream.after_new_session();
+            }
+            if let Error::Decode { .. } = error {
+                self.unreadable += 1;
+                if self.unreadable >= UNREADABLE {
+                    // Never skipped in silence: the whole picture shows what was in it.
+                    self.unreadable = 0;
+                    self.stream = self.stream.after_new_session();
+                }
+            }
         }
         self.failures += 1;
+        if matches!(error, AskError::Silent) {
+            // There is nothing to wait for on such a session.
+            self.failures = self.failures.max(2);
+        }
         // Once may be a hiccup; then the session is worth keeping, for its token spares a whole picture.
         if self.failures >= 2
             && let Some(lease) = self.lease
         {
             self.pool.client().abandon(lease).await;
         }
-        let why = error.chain();
+        let why = match error {
+            AskError::Call(error) => error.chain(),
+            AskError::Silent => error.to_string(),
+        };
         let due = self.pool.client().login_due().await;
         let pause = if due.is_zero() { poll_pause(self.failures) } else { due };
-        if !matches!(error, Error::Waiting { .. }) {
+        if !matches!(error, AskError::Call(Error::Waiting { .. })) {
             tracing::warn!(pool = %self.pool.name(), error = why, again_in_s = pause.as_secs(), "the pool cannot be followed for now");
-            self.pool.set_state(PoolState::Lost(why.clone()));
+            let untrusted = matches!(error, AskError::Call(error) if error.untrusted());
+            let state = if untrusted { PoolState::Untrusted } else { PoolState::Lost };
+            self.pool.set_state(state(why.clone()));
         }
         if self.endpoint.take().is_some() {
             self.append(vec![Told::Connection(Connection::Lost { why })], Vec::new(), Instant::now()).await?;
@@ -288,7 +378,7 @@ impl Feed {
         let at = Timestamp::now();
         let append = Append {
             pool: self.pool.name().to_string(),
-            position: self.stream.position().to_string(),
+            position: Position::of(&self.stream).map(|position| position.to_string()).unwrap_or_default(),
             events: told.iter().map(|told| new_event(told, at)).collect(),
             objects: changes.iter().map(object_change).collect(),
         };
@@ -322,11 +412,17 @@ impl Feed {
         if paused {
             tracing::info!(pool = %self.pool.name(), "there is room again, the intake goes on");
         }
+        let acquainted = changes.iter().any(|change| matches!(change.class(), "host" | "Certificate"));
         self.pool.change(|world| {
             for change in changes {
                 change.apply(world);
             }
         });
+        if acquainted {
+            let world = self.pool.read();
+            let records = |class| world.of(class).map(|record| &**record);
+            self.pool.client().learn(records("host"), records("Certificate"));
+        }
         let pool = self.pool.name();
         self.tail.push(numbers.zip(told).map(|(sequence, told)| {
             let event = Arc::new(PoolEvent { sequence, pool: pool.clone(), at, told });

@@ -1,9 +1,11 @@
 //! A plugin as the administrator installed it: its component, its grant, its settings, checked together.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plugin_host::grant::{RawAllow, RawRead};
-use plugin_host::{Grant, Host, Limits, Plugin, RawGrant, Subscription, Terms};
+use plugin_host::{Grant, Host, Interest, Limits, Plugin, RawGrant, Subscription, Terms};
+use smol_str::SmolStr;
 
 use crate::config::{Digest, GrantFile, LimitSettings, Located, Place, Problem};
 
@@ -62,6 +64,15 @@ impl Installed {
             }),
             _ => Err(problems),
         }
+    }
+
+    /// Classes that it hears of, may look at or may act on.
+    pub(crate) fn classes(&self) -> BTreeSet<SmolStr> {
+        let heard = self.subscriptions().iter().filter_map(|subscription| match &subscription.interest {
+            Interest::Objects(objects) => Some(objects.class.clone()),
+            Interest::Tasks | Interest::Connection => None,
+        });
+        heard.chain(self.terms.grant.classes().into_iter().map(SmolStr::new_static)).collect()
     }
 
     /// What it wants to hear.

@@ -6,9 +6,9 @@ use xapi::events;
 
 use crate::event::{self, PoolEvent, Told};
 
-/// What a plugin is told of an event.
-pub(super) fn subject(told: &Told) -> Subject {
-    match told {
+/// What a plugin is told of an event; nothing of those that the contract has no form for.
+pub(super) fn subject(told: &Told) -> Option<Subject> {
+    Some(match told {
         Told::Stream(events::Event::Change(change)) => Subject::Change(Change {
             class: change.class.clone(),
             reference: change.reference.clone(),
@@ -34,6 +34,7 @@ pub(super) fn subject(told: &Told) -> Subject {
             },
             started_by: None,
         }),
+        Told::Stream(events::Event::Alert(_)) => return None,
         Told::Stream(events::Event::Resync(_)) => Subject::Connection(Connection::Resynced),
         Told::Connection(connection) => Subject::Connection(match connection {
             event::Connection::Connected { .. } => Connection::Connected,
@@ -41,7 +42,7 @@ pub(super) fn subject(told: &Told) -> Subject {
             event::Connection::Lost { .. } => Connection::Lost("no answer from the pool".to_owned()),
             event::Connection::Moved { endpoint } => Connection::Moved(endpoint.clone()),
         }),
-    }
+    })
 }
 
 /// The first subscription that wants it.
@@ -54,6 +55,7 @@ pub(super) fn event(event: &PoolEvent, attempt: u32, subscription: &str, subject
     let (origin, gap) = match &event.told {
         Told::Stream(events::Event::Change(change)) => (change.origin, change.gap),
         Told::Stream(events::Event::Task(task)) => (task.origin, task.gap),
+        Told::Stream(events::Event::Alert(alert)) => (alert.origin, false),
         Told::Stream(events::Event::Resync(_)) => (events::Origin::Resync, true),
         Told::Connection(_) => (events::Origin::Live, false),
     };

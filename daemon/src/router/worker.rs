@@ -198,7 +198,8 @@ impl Worker {
         let event = &recent.event;
         let sequence = event.sequence;
         let wanted = self.pools.contains_key(&event.pool)
-            && translate::wanted(self.installed.subscriptions(), &translate::subject(&event.told)).is_some();
+            && translate::subject(&event.told)
+                .is_some_and(|subject| translate::wanted(self.installed.subscriptions(), &subject).is_some());
         if !wanted {
             return self.pass_over(sequence, "the plugin does not subscribe to this event any more").await;
         }
@@ -285,10 +286,12 @@ impl Worker {
     async fn deliver(&mut self, next: Next, recent: Recent) -> Result<(), journal::Error> {
         let Next { sequence, attempt } = next;
         let Recent { event, received } = recent;
-        let subject = translate::subject(&event.told);
         // What is in the queue was wanted when it was offered, and neither pools nor subscriptions change since.
-        let subscription = translate::wanted(self.installed.subscriptions(), &subject);
-        let (Some(pool), Some(subscription)) = (self.pools.get(&event.pool), subscription) else {
+        let told = translate::subject(&event.told).and_then(|subject| {
+            let subscription = translate::wanted(self.installed.subscriptions(), &subject)?;
+            Some((subject, subscription))
+        });
+        let (Some(pool), Some((subject, subscription))) = (self.pools.get(&event.pool), told) else {
             unreachable!("event {sequence} was offered although nothing wants it");
         };
         let host_event = translate::event(&event, attempt, &subscription.name, subject);

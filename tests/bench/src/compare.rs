@@ -20,7 +20,7 @@ pub(crate) fn measure(rounds: Rounds) -> Result<Vec<Row>> {
         recorded.events.iter().find(|event| event.class == "vm").context("the recorded reply has no VM")?;
     let mut world = World::new();
     let first = batch(vm, Operation::Added, "before");
-    let step = Stream::new(["VM".into()], false).step(&world, Input::Batch(first));
+    let step = Stream::new(["VM".into()]).step(&world, Input::Batch(first));
     for change in step.changes {
         change.apply(&mut world);
     }

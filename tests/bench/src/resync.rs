@@ -14,7 +14,7 @@ const OBJECTS: usize = 10_000;
 pub(crate) fn measure(rounds: Rounds) -> Result<Vec<Row>> {
     let body = picture::body(0..OBJECTS)?;
     let mut world = World::new();
-    let first = Stream::new(Stream::all_classes(), false).step(&world, Input::Batch(picture::read(&body)?));
+    let first = Stream::new(Stream::all_classes()).step(&world, Input::Batch(picture::read(&body)?));
     for change in first.changes {
         change.apply(&mut world);
     }

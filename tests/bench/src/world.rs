@@ -18,7 +18,7 @@ pub(crate) fn measure(parts: usize) -> Result<Vec<Row>> {
     for part in 0..parts {
         let body = picture::body(part * PART..(part + 1) * PART)?;
         let batch = picture::read(&body)?;
-        let step = Stream::new([], false).step(&world, Input::Batch(batch));
+        let step = Stream::new([]).step(&world, Input::Batch(batch));
         for change in step.changes {
             change.apply(&mut world);
         }

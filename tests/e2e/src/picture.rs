@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use simulator::PoolHandle;
 use smol_str::SmolStr;
 use xapi::Value;
-use xapi::events::Stream;
 use xapi::model::Record;
+
+use crate::stored::Stored;
 
 /// What the daemon writes in the place of a secret.
 const REDACTED: &str = "(redacted)";
@@ -18,25 +19,24 @@ const SECRET_WORDS: [&str; 8] =
 /// At most so many differences are told.
 const TOLD_MAX: usize = 12;
 
-/// Every difference between the followed objects of the pool and those given, field by field; empty when they are
+/// Every difference between the objects of the pool, of the classes that are followed, and those stored, field by field; empty when they are
 /// alike. Secrets in maps are expected to be taken out, and nothing else.
 #[must_use]
-pub fn differences(pool: &PoolHandle, stored: &[Record]) -> Vec<String> {
+pub fn differences(pool: &PoolHandle, stored: &Stored) -> Vec<String> {
     let mut found = Vec::new();
     let key = |record: &Record| (record.class.clone(), record.reference.clone());
-    let mut stored: BTreeMap<(SmolStr, SmolStr), &Record> =
-        stored.iter().map(|record| (key(record), record)).collect();
-    for class in Stream::all_classes() {
+    let objects = stored.objects();
+    let mut kept: BTreeMap<(SmolStr, SmolStr), &Record> =
+        objects.iter().map(|record| (key(record), record)).collect();
+    for class in stored.followed() {
         for real in pool.records(&class) {
-            match stored.remove(&key(&real)) {
+            match kept.remove(&key(&real)) {
                 None => found.push(format!("{class} {} is not in the journal", real.reference)),
                 Some(kept) => compare(&real, kept, &mut found),
             }
         }
     }
-    found.extend(
-        stored.keys().map(|(class, reference)| format!("{class} {reference} is only in the journal")),
-    );
+    found.extend(kept.keys().map(|(class, reference)| format!("{class} {reference} is only in the journal")));
     found.truncate(TOLD_MAX);
     found
 }

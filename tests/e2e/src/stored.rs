@@ -74,6 +74,17 @@ impl Stored {
         Stored { connection }
     }
 
+    /// The classes that are followed, as the position tells them; none before the first picture.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    #[must_use]
+    pub fn followed(&self) -> Vec<String> {
+        let position = self.texts("SELECT position FROM pool WHERE name = 'lab'");
+        let classes = position.first().and_then(|row| row[0].split(' ').nth(1).map(str::to_owned));
+        classes.iter().flat_map(|classes| classes.split(',')).map(str::to_owned).collect()
+    }
+
     /// The pool's objects as last seen.
     ///
     /// # Panics

@@ -175,7 +175,7 @@ impl World {
     pub async fn alike(&self) {
         let (pool, stored) = (self.pool(), self.stored());
         until(LIMIT, "the journal's picture is the pool's own", || {
-            let differences = picture::differences(&pool, &stored.objects());
+            let differences = picture::differences(&pool, &stored);
             if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
         })
         .await;

@@ -353,7 +353,7 @@ async fn a_full_disk_pauses_the_intake_which_goes_on_by_itself() {
     assert!(pool.wait_until(LIMIT, runs).await, "the crash was lost");
     let copy = world.folder().join("copy");
     until(LIMIT, "everything has arrived", || {
-        let differences = differences(&pool, &disk.stored(&copy).objects());
+        let differences = differences(&pool, &disk.stored(&copy));
         if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
     })
     .await;

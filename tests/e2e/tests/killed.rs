@@ -17,7 +17,6 @@ use rand::{RngExt as _, SeedableRng as _};
 use simulator::{PoolHandle, Spoil};
 use smol_str::{SmolStr, format_smolstr};
 use xapi::Value;
-use xapi::events::Stream;
 use xapi::model::Record;
 
 const KILLS: usize = 20;
@@ -101,7 +100,7 @@ async fn twenty_kills_lose_nothing() {
         assert_eq!(told.get(key), Some(record), "the events of {key:?} do not lead to where it is");
     }
     assert_eq!(told.len(), kept.len(), "the events leave objects that are gone");
-    assert_eq!(differences(&pool, &stored.objects()), [] as [String; 0]);
+    assert_eq!(differences(&pool, &stored), [] as [String; 0]);
 
     // Whatever the pool was asked to do had been written down before.
     let effects = stored.effects_of("vm-keepalive");
@@ -289,7 +288,7 @@ async fn killed_before_the_first_picture_it_still_begins_with_it() {
     let compared = daemon.following().await;
     assert_eq!(compared.truth("first"), Some(true), "{}", compared.raw);
     world.alike().await;
-    let objects: usize = Stream::all_classes().map(|class| pool.records(&class).len()).sum();
+    let objects: usize = world.stored().followed().iter().map(|class| pool.records(class).len()).sum();
     assert_eq!(compared.number("objects"), Some(objects as u64));
     assert_eq!(world.stored().count("change"), 0, "what was there from the beginning is no change");
     assert!(daemon.terminate().await.status.success());

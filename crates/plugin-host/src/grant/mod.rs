@@ -206,6 +206,16 @@ impl Grant {
         self.read.keys().copied()
     }
 
+    /// Classes whose objects must be known for this grant to be decided on: those that may be seen, and those of the
+    /// objects that allowed methods act on.
+    #[must_use]
+    pub fn classes(&self) -> BTreeSet<&'static str> {
+        let patterns = self.allow.iter().flat_map(|allow| &allow.patterns);
+        let targets =
+            patterns.flat_map(Pattern::methods).filter_map(|(_, _, method)| target_parameter(method));
+        self.readable().chain(targets.map(|(_, class)| class)).collect()
+    }
+
     /// Whether a call may be made. `arguments` are raw XAPI values without the session.
     #[must_use]
     pub fn decide(&self, class: &Class, method: &Method, arguments: &[Value], world: &World) -> Decision {

@@ -36,7 +36,11 @@ impl Client {
         certificates: impl IntoIterator<Item = &'r Record>,
     ) {
         let addresses = hosts.into_iter().map(|host| host.text("address").to_owned());
-        self.inner.members.lock().unwrap_or_else(PoisonError::into_inner).name(addresses);
+        let addresses: Vec<String> = addresses.filter(|address| !address.is_empty()).collect();
+        // A pool without a host has not told yet.
+        if !addresses.is_empty() {
+            self.inner.members.lock().unwrap_or_else(PoisonError::into_inner).name(addresses);
+        }
         let Trust::Pinned(pinned) = self.inner.settings.endpoint.trust() else { return };
         let announced = certificates.into_iter().filter_map(host_certificate).collect();
         for new in self.inner.learned.replace(announced) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::alert::Alert;
 use super::batch::Operation;
 use crate::codec::{Failure, Limits, xml};
 use crate::model::Record;
@@ -16,8 +17,25 @@ pub enum Event {
     Change(Change),
     /// A task reached its end, or vanished before we saw it.
     Task(TaskOutcome),
+    /// The pool raised an alert (class `message`).
+    Alert(Alert),
     /// The whole pool was read and compared. Told after the differences that it brought.
     Resync(Resync),
+}
+
+impl Event {
+    /// The class of the object that it is about, with its case on the wire; none for a resync.
+    #[must_use]
+    pub fn class(&self) -> Option<&SmolStr> {
+        const TASK: &SmolStr = &SmolStr::new_static("task");
+        const MESSAGE: &SmolStr = &SmolStr::new_static("message");
+        match self {
+            Event::Change(change) => Some(&change.class),
+            Event::Task(_) => Some(TASK),
+            Event::Alert(_) => Some(MESSAGE),
+            Event::Resync(_) => None,
+        }
+    }
 }
 
 /// How we came to know.
@@ -29,7 +47,8 @@ pub enum Origin {
     Resync,
 }
 
-/// A change of one object.
+/// A change of one object. XAPI tells states, not steps: several writes between two looks come as one change, and what
+/// was in between is not known. An object that came and went between two looks is not told at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// With its case on the wire: `VM`.
@@ -93,7 +112,7 @@ pub enum Ending {
 }
 
 /// A whole picture was compared with what was known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resync {
     /// Nothing was known before, so nothing could be compared.
     pub first: bool,
@@ -101,6 +120,8 @@ pub struct Resync {
     pub objects: usize,
     /// How many differences were found and told.
     pub differences: usize,
+    /// Classes that are followed from now on and were not before, so that nothing could be compared of them.
+    pub begun: Vec<SmolStr>,
 }
 
 /// How a finished task ended; none while it is pending. `cancelling` is a word that xapi never uses.

@@ -16,11 +16,16 @@
 //! it, how the world changes, and which stream follows. The caller makes that durable and then takes it on. This
 //! module knows no journal and never skips a gap in silence.
 
+mod alert;
 mod batch;
 mod batch_shape;
+mod canary;
 mod event;
 mod stream;
+mod token;
 
+pub use alert::{Alert, Body, Told};
 pub use batch::{Batch, BatchError, Operation, RawEvent};
+pub use canary::{Canary, Round};
 pub use event::{Change, Ending, Event, Origin, Resync, TaskOutcome, ending};
 pub use stream::{Input, Request, Step, Stream, WorldChange};

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::alert::{Alert, Told};
 use super::batch::{Batch, Operation, RawEvent};
 use super::event::{Change, Ending, Event, Origin, Resync, TaskOutcome, ending};
+use super::token;
 use crate::model::{Record, World, schema};
 use crate::value::Value;
 
@@ -20,13 +22,16 @@ pub struct Stream {
     /// Classes whose count was wrong after the last batch, each with the references that its last listing had and
     /// we did not.
     suspects: BTreeMap<SmolStr, BTreeSet<SmolStr>>,
+    /// Up to where alerts have been told.
+    alerts: Told,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
-    /// The next batch is the whole picture. `known` tells whether there is a world to compare it with.
+    /// The next batch is the whole picture. Of the known classes the world holds an older one to compare it with; the
+    /// others are met for the first time.
     Resyncing {
-        known: bool,
+        known: BTreeSet<SmolStr>,
     },
     Live,
     /// The references of this class are to be listed.
@@ -92,6 +97,15 @@ pub struct Step {
 }
 
 impl WorldChange {
+    /// The class of the object, with its case on the wire.
+    #[must_use]
+    pub fn class(&self) -> &str {
+        match self {
+            WorldChange::Put(record) => &record.class,
+            WorldChange::Remove { class, .. } => class,
+        }
+    }
+
     /// Does it.
     pub fn apply(self, world: &mut World) {
         match self {
@@ -106,15 +120,27 @@ impl WorldChange {
 }
 
 impl Stream {
-    /// A stream that begins with the whole picture. `known` tells whether the world holds an older picture of the
-    /// same pool, so that differences to it are worth telling.
+    /// A stream that begins with the first picture.
     #[must_use]
-    pub fn new(classes: impl IntoIterator<Item = SmolStr>, known: bool) -> Self {
+    pub fn new(classes: impl IntoIterator<Item = SmolStr>) -> Self {
+        Stream::going_on(classes, [], Told::default())
+    }
+
+    /// A stream that begins with the whole picture, of which the world holds an older one: of the classes in `known`
+    /// differences are worth telling, while the others come as a first picture. `alerts` is up to where alerts were told.
+    /// Objects of classes that are followed no longer leave the world without a word.
+    #[must_use]
+    pub fn going_on(
+        classes: impl IntoIterator<Item = SmolStr>,
+        known: impl IntoIterator<Item = SmolStr>,
+        alerts: Told,
+    ) -> Self {
         Stream {
             classes: classes.into_iter().collect(),
             token: SmolStr::default(),
-            phase: Phase::Resyncing { known },
+            phase: Phase::Resyncing { known: known.into_iter().collect() },
             suspects: BTreeMap::new(),
+            alerts,
         }
     }
 
@@ -156,28 +182,46 @@ impl Stream {
         !matches!(self.phase, Phase::Resyncing { .. })
     }
 
+    /// Up to where alerts have been told, to go on from after a restart.
+    #[must_use]
+    pub fn alerts(&self) -> &Told {
+        &self.alerts
+    }
+
     /// The stream after a new session: its token is worth nothing, everything is read and compared anew.
     #[must_use]
     pub fn after_new_session(&self) -> Self {
-        let known = match self.phase {
-            Phase::Resyncing { known } => known,
-            Phase::Live | Phase::Recounting { .. } => true,
+        let known = match &self.phase {
+            Phase::Resyncing { known } => known.clone(),
+            Phase::Live | Phase::Recounting { .. } => self.classes.iter().cloned().collect(),
         };
-        Stream::new(self.classes.iter().cloned(), known)
+        Stream::going_on(self.classes.iter().cloned(), known, self.alerts.clone())
+    }
+
+    /// Whether a token that the pool gives now lies before our own position. Then its database went back to an earlier
+    /// state, as after a failover to an old copy, and our position hides what happens until it is passed again: the whole
+    /// picture must be read anew.
+    #[must_use]
+    pub fn is_ahead_of(&self, given: &str) -> bool {
+        self.live() && token::is_before(given, &self.token)
     }
 
     /// One step, decided by looking at the world as it is now. Nothing is changed.
     #[must_use]
     pub fn step(&self, world: &World, input: Input) -> Step {
         match (&self.phase, input) {
-            (Phase::Resyncing { known }, Input::Batch(batch)) => self.whole_picture(world, batch, *known),
+            (Phase::Resyncing { known }, Input::Batch(batch)) => self.whole_picture(world, batch, known),
+            // Whatever it holds, the whole picture will have it too.
+            (_, Input::Batch(batch)) if self.is_ahead_of(&batch.token) => {
+                Step { events: Vec::new(), changes: Vec::new(), next: self.after_new_session() }
+            }
             (_, Input::Batch(batch)) => self.batch(world, batch),
             (_, Input::Listing { class, references }) => self.listing(world, &class, references),
         }
     }
 
     fn batch(&self, world: &World, batch: Batch) -> Step {
-        let mut told = Telling::new(world, Origin::Live, false);
+        let mut told = Telling::new(world, Origin::Live, false, self.alerts.clone());
         for event in batch.events {
             told.raw(event);
         }
@@ -193,12 +237,13 @@ impl Stream {
         // Once may be the snapshot running ahead of the token; twice is a loss.
         let lost = suspects.keys().find(|class| self.suspects.contains_key(*class)).cloned();
         let phase = lost.map_or(Phase::Live, |class| Phase::Recounting { class });
-        let next = Stream { classes: self.classes.clone(), token: batch.token, phase, suspects };
+        let (classes, alerts) = (self.classes.clone(), told.alerts);
+        let next = Stream { classes, token: batch.token, phase, suspects, alerts };
         Step { events: told.events, changes: told.changes, next }
     }
 
-    fn whole_picture(&self, world: &World, batch: Batch, known: bool) -> Step {
-        let mut told = Telling::new(world, Origin::Resync, true);
+    fn whole_picture(&self, world: &World, batch: Batch, known: &BTreeSet<SmolStr>) -> Step {
+        let mut told = Telling::new(world, Origin::Resync, true, self.alerts.clone());
         let mut seen: HashSet<(SmolStr, SmolStr)> = HashSet::with_capacity(batch.events.len());
         for event in batch.events {
             if event.operation != Operation::Deleted {
@@ -206,31 +251,35 @@ impl Stream {
                 told.raw(event);
             }
         }
-        for class in &self.classes {
+        for class in world.classes() {
+            let followed = self.classes.contains(class);
             for record in world.of(class) {
-                if !seen.contains(&(class.clone(), record.reference.clone())) {
+                if !followed {
+                    told.dropped(class.clone(), record.reference.clone());
+                } else if !seen.contains(&(class.clone(), record.reference.clone())) {
                     told.deleted(class.clone(), record.reference.clone(), 0);
                 }
             }
         }
+        told.events.retain(|event| event.class().is_none_or(|class| known.contains(class)));
         let differences = told.events.len();
-        if !known {
-            told.events.clear();
-        }
-        let differences = if known { differences } else { 0 };
-        told.events.push(Event::Resync(Resync { first: !known, objects: seen.len(), differences }));
+        let begun: Vec<SmolStr> =
+            self.classes.iter().filter(|class| !known.contains(*class)).cloned().collect();
+        let objects = seen.iter().filter(|(class, _)| class != "message").count();
+        told.events.push(Event::Resync(Resync { first: known.is_empty(), objects, differences, begun }));
         let next = Stream {
             classes: self.classes.clone(),
             token: batch.token,
             phase: Phase::Live,
             suspects: BTreeMap::new(),
+            alerts: told.alerts,
         };
         Step { events: told.events, changes: told.changes, next }
     }
 
     fn listing(&self, world: &World, class: &SmolStr, references: Vec<SmolStr>) -> Step {
         let valid: HashSet<SmolStr> = references.into_iter().collect();
-        let mut told = Telling::new(world, Origin::Resync, true);
+        let mut told = Telling::new(world, Origin::Resync, true, self.alerts.clone());
         for record in world.of(class) {
             if !valid.contains(&record.reference) {
                 told.deleted(class.clone(), record.reference.clone(), 0);
@@ -250,7 +299,7 @@ impl Stream {
         let next = if never_told {
             self.after_new_session()
         } else {
-            Stream { classes: self.classes.clone(), token: self.token.clone(), phase: Phase::Live, suspects }
+            Stream { phase: Phase::Live, suspects, ..self.clone() }
         };
         Step { events: told.events, changes: told.changes, next }
     }
@@ -269,18 +318,20 @@ struct Telling<'w> {
     growth: BTreeMap<SmolStr, i64>,
     origin: Origin,
     gap: bool,
+    alerts: Told,
     events: Vec<Event>,
     changes: Vec<WorldChange>,
 }
 
 impl<'w> Telling<'w> {
-    fn new(world: &'w World, origin: Origin, gap: bool) -> Self {
+    fn new(world: &'w World, origin: Origin, gap: bool, alerts: Told) -> Self {
         Telling {
             world,
             touched: BTreeMap::new(),
             growth: BTreeMap::new(),
             origin,
             gap,
+            alerts,
             events: Vec::new(),
             changes: Vec::new(),
         }
@@ -300,6 +351,10 @@ impl<'w> Telling<'w> {
 
     fn raw(&mut self, event: RawEvent) {
         let class = wire_name(&event.class);
+        if class == "message" {
+            self.alert(event);
+            return;
+        }
         match event.snapshot {
             Some(record) => self.seen(class, Arc::new(record), event.generation),
             None => self.deleted(class, event.reference, event.generation),
@@ -355,6 +410,21 @@ impl<'w> Telling<'w> {
             gap: self.gap,
         }));
         self.events.extend(lost);
+    }
+
+    /// Alerts are no objects to be kept: they are told once, when they are new, and their removal is nobody's news.
+    fn alert(&mut self, event: RawEvent) {
+        if let Some(record) = event.snapshot
+            && let alert = Alert::of(&record, self.origin)
+            && self.alerts.is_new(&alert)
+        {
+            self.events.push(Event::Alert(alert));
+        }
+    }
+
+    /// Takes an object out of the world because nobody asks for its class any more.
+    fn dropped(&mut self, class: SmolStr, reference: SmolStr) {
+        self.changes.push(WorldChange::Remove { class, reference });
     }
 
     fn task_ended(&self, old: Option<&Record>, new: &Record) -> Option<Event> {
