@@ -213,7 +213,7 @@ fn add(fields: &mut Struct, name: SmolStr, value: Value) {
         None => fields.push(name, value),
         Some(first) => {
             let mut values = match first {
-                Value::Array(values) => values.to_vec(),
+                Value::Array(values) => values.clone(),
                 one => vec![one],
             };
             values.push(value);
