@@ -6,13 +6,9 @@ use std::time::Duration;
 use plugin_host::pool::{BoxFuture, CallError, Pool, TaskState};
 use smol_str::SmolStr;
 use tokio::sync::watch;
-use tokio::time::Instant;
-use xapi::events::{Ending, ending};
-use xapi::model::{Record, World};
-use xapi::{Client, Error, Value};
-
-/// A task that our view says nothing new of is asked about directly, so seldom.
-const TASK_REREAD: Duration = Duration::from_secs(10);
+use xapi::events::{Ending, WorldChange, ending};
+use xapi::model::World;
+use xapi::{CallOptions, Client, Error, TaskFeed, Value};
 
 /// How long a task may go on after the delivery that started it, for us to destroy it.
 const TASK_RELEASE: Duration = Duration::from_secs(600);
@@ -23,6 +19,8 @@ pub(crate) struct LivePool {
     name: SmolStr,
     client: Client,
     world: Arc<RwLock<World>>,
+    /// Whoever waits for a task hears of it from our view: there is one poll for all.
+    tasks: Arc<TaskFeed>,
     /// Counts changes of the world.
     changed: watch::Sender<u64>,
     state: watch::Sender<PoolState>,
@@ -49,6 +47,7 @@ impl LivePool {
     pub(crate) fn new(name: SmolStr, client: Client, world: World) -> Self {
         LivePool {
             name,
+            tasks: Arc::new(client.task_feed()),
             client,
             world: Arc::new(RwLock::new(world)),
             changed: watch::Sender::new(0),
@@ -100,9 +99,21 @@ impl LivePool {
     }
 
     /// Changes the world. Only the feed does that, after the change is durable.
-    pub(super) fn change(&self, change: impl FnOnce(&mut World)) {
-        change(&mut self.world.write().unwrap_or_else(PoisonError::into_inner));
+    pub(super) fn change(&self, changes: Vec<WorldChange>) {
+        let tasks: Vec<WorldChange> = changes.iter().filter(|change| change.class() == "task").cloned().collect();
+        {
+            let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
+            for change in changes {
+                change.apply(&mut world);
+            }
+        }
         self.changed.send_modify(|count| *count += 1);
+        for task in tasks {
+            match task {
+                WorldChange::Put(record) => self.tasks.seen(&record),
+                WorldChange::Remove { reference, .. } => self.tasks.vanished(&reference),
+            }
+        }
     }
 
     /// Destroys tasks that nobody asks for any more: xapi keeps finished ones for an hour, and drops everybody's when
@@ -130,37 +141,19 @@ impl LivePool {
         if tokio::time::timeout(TASK_RELEASE, shown).await.is_err() {
             return;
         }
-        if let Err(error) = self.client.call("task.destroy", &[task.into()]).await
-            && !error.is("HANDLE_INVALID")
-        {
+        if let Err(error) = self.client.task(task).release().await {
             tracing::debug!(pool = %self.name, error = error.chain(), "destroying an ended task");
-        }
-    }
-
-    /// The task's end, if our view or, when `ask` is set, the pool itself knows it.
-    async fn task_state(&self, task: &str, ask: bool) -> Result<TaskState, CallError> {
-        let known = self.read().get("task", task).cloned();
-        match known {
-            Some(record) if !ask || ending(&record).is_some() => Ok(state_of(&record)),
-            _ if ask => match self.client.call("task.get_record", &[task.into()]).await {
-                Ok(Value::Struct(fields)) => Ok(state_of(&Record::new("task", task, fields))),
-                Ok(_) => Ok(TaskState::Lost),
-                Err(error) if error.is("HANDLE_INVALID") => Ok(TaskState::Lost),
-                Err(error) => Err(call_error(&error)),
-            },
-            // Started a moment ago and not told yet.
-            _ => Ok(TaskState::Pending(0.0)),
         }
     }
 }
 
-fn state_of(task: &Record) -> TaskState {
-    match ending(task) {
-        None => TaskState::Pending(task.get("progress").and_then(Value::as_float).unwrap_or_default()),
-        Some(Ending::Succeeded(value)) => TaskState::Succeeded(value),
-        Some(Ending::Failed(failure)) => TaskState::Failed(failure),
-        Some(Ending::Cancelled) => TaskState::Cancelled,
-        Some(Ending::Lost) => TaskState::Lost,
+fn told(state: xapi::TaskState) -> TaskState {
+    match state {
+        xapi::TaskState::Going(progress) => TaskState::Pending(progress),
+        xapi::TaskState::Ended(Ending::Succeeded(value)) => TaskState::Succeeded(value),
+        xapi::TaskState::Ended(Ending::Failed(failure)) => TaskState::Failed(failure),
+        xapi::TaskState::Ended(Ending::Cancelled) => TaskState::Cancelled,
+        xapi::TaskState::Ended(Ending::Lost) => TaskState::Lost,
     }
 }
 
@@ -199,46 +192,36 @@ impl Pool for LivePool {
         arguments: Vec<Value>,
     ) -> BoxFuture<'a, Result<SmolStr, CallError>> {
         Box::pin(async move {
-            let method = format!("Async.{method}");
-            match self.client.call(&method, &arguments).await {
-                Ok(Value::String(task)) => Ok(task),
-                Ok(_) => Err(CallError::InDoubt(format!("{method} answered with something that is no task"))),
-                Err(error) => Err(call_error(&error)),
-            }
+            let task = self.client.start(method, &arguments, &CallOptions::default()).await;
+            // Its record stays: the delivery's tasks are destroyed when nobody will ask for them again.
+            task.map(xapi::Task::keep).map_err(|error| call_error(&error))
         })
     }
 
-    /// Events wake the wait, the status itself decides; what is silent for long is asked about.
     fn wait_task<'a>(
         &'a self,
         task: &'a str,
         at_most: Duration,
     ) -> BoxFuture<'a, Result<TaskState, CallError>> {
         Box::pin(async move {
-            let deadline = Instant::now() + at_most;
-            let mut changed = self.changed.subscribe();
-            let mut reread = Instant::now() + TASK_REREAD;
-            loop {
-                changed.borrow_and_update();
-                let now = Instant::now();
-                let ask = now >= reread || now >= deadline;
-                if ask {
-                    reread = now + TASK_REREAD;
-                }
-                let state = self.task_state(task, ask).await?;
-                if !matches!(state, TaskState::Pending(_)) || now >= deadline {
-                    return Ok(state);
-                }
-                // A closed channel cannot be: we hold the sender.
-                _ = tokio::time::timeout_at(reread.min(deadline), changed.changed()).await;
+            let known = || self.read().get("task", task).cloned();
+            if let Some(record) = known()
+                && ending(&record).is_some()
+            {
+                return Ok(told(xapi::TaskState::of(&record)));
             }
+            let task = self.client.task(task);
+            // What came in before the waiting began is told again.
+            let (state, ()) = tokio::join!(biased; task.wait(at_most), async {
+                if let Some(record) = known() {
+                    self.tasks.seen(&record);
+                }
+            });
+            state.map(told).map_err(|error| call_error(&error))
         })
     }
 
     fn cancel_task<'a>(&'a self, task: &'a str) -> BoxFuture<'a, Result<(), CallError>> {
-        Box::pin(async move {
-            let outcome = self.client.call("task.cancel", &[task.into()]).await;
-            outcome.map(|_| ()).map_err(|error| call_error(&error))
-        })
+        Box::pin(async move { self.client.task(task).cancel().await.map_err(|error| call_error(&error)) })
     }
 }

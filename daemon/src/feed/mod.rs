@@ -413,11 +413,7 @@ impl Feed {
             tracing::info!(pool = %self.pool.name(), "there is room again, the intake goes on");
         }
         let acquainted = changes.iter().any(|change| matches!(change.class(), "host" | "Certificate"));
-        self.pool.change(|world| {
-            for change in changes {
-                change.apply(world);
-            }
-        });
+        self.pool.change(changes);
         if acquainted {
             let world = self.pool.read();
             let records = |class| world.of(class).map(|record| &**record);
