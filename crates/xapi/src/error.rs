@@ -8,6 +8,32 @@ use crate::codec::{DecodeError, Failure};
 use crate::transport::{Fingerprint, TransportError};
 
 /// Why a call gave no value.
+///
+/// | error | what it means | was anything done? | what to do |
+/// |---|---|---|---|
+/// | [`Xapi`](Error::Xapi) | the pool answered, and said no | no, or only what the code says: a method that fails half way is xapi's to undo | decide by the code; see [`Error::failure`] |
+/// | [`Transport`](Error::Transport) | there is no answer | no where [`Error::nothing_done`] says so; otherwise it may be on its way or done | look at the object, or for the call's [mark](crate::Mark), before calling again |
+/// | [`Decode`](Error::Decode) | there is an answer that cannot be read | most likely yes | look at the object; calling again brings the same answer |
+/// | [`NoAsync`](Error::NoAsync) | this method cannot be started as a task | no | call it |
+/// | [`TaskLost`](Error::TaskLost) | the task vanished before its end was seen | perhaps, perhaps in part | look at the object |
+/// | [`Unwritable`](Error::Unwritable) | an argument holds a character that XML cannot carry | no | take it out |
+/// | [`Password`](Error::Password) | the password could not be read here | no | mend its source; the next call reads it again |
+/// | [`Login`](Error::Login) | a session was needed, and the login failed; the source says why | no | mend account, password or certificate; a pool that is away comes back by itself |
+/// | [`Certificate`](Error::Certificate) | a login by client certificate was refused | no | have the certificate's name and authority enabled on the pool |
+/// | [`Waiting`](Error::Waiting) | the last login failed and the next is not due yet | no | call again after the time that it tells |
+///
+/// [`Error::nothing_done`] answers the third column for a program. A session that ended is no error: it is replaced and
+/// the call made again.
+///
+/// ```
+/// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+/// # stage::example(|client| async move {
+/// let error = client.call("VM.get_record", &["OpaqueRef:gone".into()]).await.unwrap_err();
+/// assert!(error.nothing_done());
+/// assert_eq!(error.failure().map(|failure| failure.code.as_str()), Some("HANDLE_INVALID"));
+/// assert_eq!(error.chain(), "xapi refused VM.get_record: HANDLE_INVALID [VM, OpaqueRef:gone]");
+/// # Ok(()) });
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// xapi answered, and said no.

@@ -125,6 +125,18 @@ impl Client {
     /// Calls any method; the session is put in front of the arguments. A session that has ended is replaced and the
     /// call made once more, which is safe: xapi checks the session before anything else.
     ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// let lab = client.find_class("VM")?.by_name_label("lab").await?.remove(0);
+    /// let state = client.call("VM.get_power_state", &[lab.as_str().into()]).await?;
+    /// assert_eq!(state.as_str(), Some("Halted"));
+    ///
+    /// let error = client.call("VM.get_power_state", &["OpaqueRef:gone".into()]).await.unwrap_err();
+    /// assert!(error.is("HANDLE_INVALID"));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// xapi's refusal, or why there is no answer; see [`Error::nothing_done`].
     pub async fn call(&self, method: &str, arguments: &[Value]) -> Result<Value, Error> {
@@ -132,6 +144,20 @@ impl Client {
     }
 
     /// As [`Client::call`], with a mark, a time or a parent task of its own.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use std::time::Duration;
+    /// use xapi::{CallOptions, Mark};
+    ///
+    /// let lab = client.find_class("VM")?.by_name_label("lab").await?.remove(0);
+    /// let options = CallOptions::marked(Mark::new("nightly", "lab/start")?).within(Duration::from_secs(120));
+    /// let arguments = [lab.as_str().into(), false.into(), false.into()];
+    /// // While it lasts, everybody can see the mark on the call's task.
+    /// client.call_with("VM.start", &arguments, &options).await?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As for [`Client::call`].

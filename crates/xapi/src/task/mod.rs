@@ -91,6 +91,21 @@ impl Task {
     /// As [`Task::wait`], and calls `show` with the progress, 0.0 to 1.0, first when it is known and then whenever it
     /// changes.
     ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use std::time::Duration;
+    ///
+    /// let lab = client.find_class("VM")?.by_name_label("lab").await?.remove(0);
+    /// let arguments = [lab.as_str().into(), false.into(), false.into()];
+    /// let task = client.start("VM.start", &arguments, &Default::default()).await?;
+    /// let state = task.wait_and_show(Duration::from_secs(60), |progress| {
+    ///     eprint!("\r{:3.0} %", progress * 100.0);
+    /// });
+    /// assert!(state.await?.ending().is_some());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As for [`Task::wait`].
     pub async fn wait_and_show(&self, at_most: Duration, show: impl FnMut(f64)) -> Result<TaskState, Error> {
@@ -106,6 +121,21 @@ impl Task {
 
     /// Waits for the end, however long it takes, and gives the result as [`Client::call`] would: typed by the schema
     /// where the method is known.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// let lab = client.find_class("VM")?.by_name_label("lab").await?.remove(0);
+    /// let arguments = [lab.as_str().into(), "copy of lab".into()];
+    /// let copy = client.start("VM.clone", &arguments, &Default::default()).await?.result().await?;
+    /// assert_eq!(client.call("VM.get_name_label", &[copy]).await?, "copy of lab".into());
+    ///
+    /// let web = client.find_class("VM")?.by_name_label("web-1").await?.remove(0);
+    /// let arguments = [web.as_str().into(), false.into(), false.into()];
+    /// let refused = client.start("VM.start", &arguments, &Default::default()).await?.result().await;
+    /// assert!(refused.unwrap_err().is("VM_BAD_POWER_STATE"), "it runs already");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`Error::Xapi`] with the task's own code and parameters, `TASK_CANCELLED` for a cancelled one;
@@ -135,7 +165,8 @@ impl Task {
         self.wait(Duration::ZERO).await
     }
 
-    /// Asks the pool once how far the task is, 0.0 to 1.0; 1.0 for one that has ended, however it did.
+    /// Asks the pool once how far the task is, 0.0 to 1.0; 1.0 for one that has ended, however it did. To follow it, use
+    /// [`Task::wait_and_show`], which asks nothing.
     ///
     /// # Errors
     /// When the pool cannot be asked.
@@ -149,6 +180,24 @@ impl Task {
     /// Asks for the task to be cancelled. That is a wish: xapi answers before anything happens, and a task that cannot
     /// be cancelled, or is nearly done, finishes all the same. [`Task::wait`] tells which. A task that is gone already
     /// is no error.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use std::time::Duration;
+    /// use xapi::{TaskState, events::Ending};
+    ///
+    /// let lab = client.find_class("VM")?.by_name_label("lab").await?.remove(0);
+    /// let arguments = [lab.as_str().into(), false.into(), false.into()];
+    /// let task = client.start("VM.start", &arguments, &Default::default()).await?;
+    /// task.cancel().await?;
+    /// match task.wait(Duration::from_secs(60)).await? {
+    ///     TaskState::Ended(Ending::Cancelled) => println!("cancelled"),
+    ///     TaskState::Ended(Ending::Succeeded(_)) => println!("too late, it runs"),
+    ///     other => println!("{other:?}"),
+    /// }
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// When the pool refuses (another's task needs the role pool-operator) or cannot be reached.

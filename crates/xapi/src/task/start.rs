@@ -15,6 +15,29 @@ impl Client {
     /// Starts a method as a task, `Async.METHOD` on the wire. xapi answers with the task at once; refusals that need
     /// more than a look at the arguments come as the task's end.
     ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use std::time::Duration;
+    /// use xapi::{CallOptions, TaskState, events::Ending};
+    ///
+    /// let lab = client.find_class("VM")?.by_name_label("lab").await?.remove(0);
+    /// let arguments = [lab.as_str().into(), false.into(), false.into()];
+    /// let task = client.start("VM.start", &arguments, &CallOptions::default()).await?;
+    /// match task.wait(Duration::from_secs(60)).await? {
+    ///     TaskState::Ended(Ending::Succeeded(_)) => println!("it runs"),
+    ///     TaskState::Ended(Ending::Failed(failure)) => println!("it does not start: {failure}"),
+    ///     TaskState::Ended(Ending::Cancelled) => println!("somebody cancelled the start"),
+    ///     TaskState::Ended(Ending::Lost) => println!("not known: look at the VM"),
+    ///     TaskState::Going(progress) => println!("still at it, {:.0} %", progress * 100.0),
+    /// }
+    ///
+    /// // A getter has no asynchronous form; nothing is sent.
+    /// let error = client.start("VM.get_tags", &[lab.as_str().into()], &CallOptions::default()).await.unwrap_err();
+    /// assert!(matches!(error, xapi::Error::NoAsync { .. }));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// [`Error::NoAsync`] without anything sent, where the schema knows the method and that it has no asynchronous form
     /// (getters, setters); otherwise as for [`Client::call`]. When no answer came the method may have been started: with
@@ -40,6 +63,16 @@ impl Client {
     }
 
     /// A handle on any task, to look at, wait for or cancel. Nothing is asked.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// let reference = client.call("task.create", &["by hand".into(), "a task of our own".into()]).await?;
+    /// let task = client.task(reference.as_str().unwrap_or_default());
+    /// assert_eq!(task.state().await?, xapi::TaskState::Going(0.0));
+    /// task.release().await?;
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn task(&self, reference: impl Into<SmolStr>) -> Task {
         Task::new(self.clone(), reference.into(), "task".into(), None, false)
@@ -49,6 +82,25 @@ impl Client {
     /// The handles do not own their tasks.
     ///
     /// xapi cannot search in maps, so this reads all tasks. Tasks do not outlive a restart of the toolstack.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use xapi::{CallOptions, Mark};
+    ///
+    /// let lab = client.find_class("VM")?.by_name_label("lab").await?.remove(0);
+    /// let options = CallOptions::marked(Mark::new("nightly", "lab/copy")?);
+    /// let task = client.start("VM.clone", &[lab.as_str().into(), "copy of lab".into()], &options).await?;
+    /// // The program ends here and leaves the task alone ...
+    /// task.keep();
+    /// // ... and, started again, finds it and goes on.
+    /// for task in client.marked("nightly").await? {
+    ///     let copy = task.own().result().await?;
+    ///     println!("the copy is {copy:?}");
+    /// }
+    /// assert!(client.marked("nightly").await?.is_empty(), "what was read is destroyed");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As for [`Client::call`].
@@ -70,6 +122,23 @@ impl Client {
     }
 
     /// Lets the caller tell this client's waiters what happens to tasks, instead of a poll of their own.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// use std::time::Duration;
+    /// use xapi::{Struct, TaskState, Value, events::Ending, model::Record};
+    ///
+    /// let reference = client.call("task.create", &["by hand".into(), "".into()]).await?;
+    /// let task = client.task(reference.as_str().unwrap_or_default());
+    /// let feed = client.task_feed();
+    /// // What an `event.from` of our own brings:
+    /// let fields = Struct::from_iter([("status".into(), Value::from("cancelled"))]);
+    /// let told = Record::new("task", task.reference().clone(), fields);
+    /// let (state, ()) = tokio::join!(task.wait(Duration::from_secs(9)), async { feed.seen(&told) });
+    /// assert_eq!(state?, TaskState::Ended(Ending::Cancelled));
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn task_feed(&self) -> TaskFeed {
         TaskFeed::new(self.clone())
