@@ -68,6 +68,8 @@ pub(crate) async fn flow(
         limits: Limits::default(),
         // JSON-RPC where the pool speaks it, XML-RPC otherwise.
         wire: Wire::Auto,
+        // Known from an earlier time, it keeps another pool at the same address from being taken for this one.
+        pool_uuid: None,
     })?;
     // Nothing is sent before the first call; asking for the session logs in now.
     let lease = client.lease().await?;

@@ -20,6 +20,7 @@ use crate::transport::{Fingerprint, TransportError};
 /// | [`Password`](Error::Password) | the password could not be read here | no | mend its source; the next call reads it again |
 /// | [`Login`](Error::Login) | a session was needed, and the login failed; the source says why | no | mend account, password or certificate; a pool that is away comes back by itself |
 /// | [`Certificate`](Error::Certificate) | a login by client certificate was refused | no | have the certificate's name and authority enabled on the pool |
+/// | [`OtherPool`](Error::OtherPool) | whoever answers now is of another pool than before | no | make sure that the address leads to the right pool |
 /// | [`Waiting`](Error::Waiting) | the last login failed and the next is not due yet | no | call again after the time that it tells |
 ///
 /// [`Error::nothing_done`] answers the third column for a program. A session that ended is no error: it is replaced and
