@@ -100,7 +100,8 @@ impl LivePool {
 
     /// Changes the world. Only the feed does that, after the change is durable.
     pub(super) fn change(&self, changes: Vec<WorldChange>) {
-        let tasks: Vec<WorldChange> = changes.iter().filter(|change| change.class() == "task").cloned().collect();
+        let tasks: Vec<WorldChange> =
+            changes.iter().filter(|change| change.class() == "task").cloned().collect();
         {
             let mut world = self.world.write().unwrap_or_else(PoisonError::into_inner);
             for change in changes {
