@@ -23,6 +23,10 @@ const ALMA: Inside =
 const WINDOWS: Inside =
     Inside { name: "Windows Server 2022 Standard", distribution: "windows", kernel: "10.0.20348" };
 
+/// The disks that a VM made of a shipped template gets.
+const TEMPLATE_DISKS: &str =
+    r#"<provision><disk device="0" size="10737418240" sr="" bootable="true" type="system"/></provision>"#;
+
 const SORTS: &[Sort] = &[
     Sort("web", 6, 4, 2, &[20], &["keepalive", "production", "web"], &DEBIAN),
     Sort("app", 6, 8, 4, &[30], &["production"], &DEBIAN),
@@ -99,6 +103,7 @@ impl Builder {
         let Sort(_, _, memory, processors, disks, tags, _) = sort;
         let fields = self.hardware(memory * GIB, *processors);
         let vm = self.row("VM", fields);
+        self.pool.metrics_of(&vm);
         for (field, value) in [
             ("name_label", Value::String(name.clone())),
             ("tags", set(tags)),
@@ -127,6 +132,7 @@ impl Builder {
                     ("userdevice", format_smolstr!("{index}").into()),
                     ("device", format_smolstr!("xvd{}", ["a", "b", "c"].get(index).unwrap_or(&"e")).into()),
                     ("bootable", (index == 0).into()),
+                    ("unpluggable", (index != 0).into()),
                 ],
             );
         }
@@ -209,8 +215,9 @@ impl Builder {
     fn template(&mut self, name: &str, inside: &Inside, shipped: bool) {
         let fields = self.hardware(2 * GIB, 2);
         let template = self.row("VM", fields);
+        self.pool.metrics_of(&template);
         let config = if shipped {
-            map(&[("default_template", "true"), ("install-methods", "cdrom,http")])
+            map(&[("default_template", "true"), ("install-methods", "cdrom,http"), ("disks", TEMPLATE_DISKS)])
         } else {
             map(&[])
         };

@@ -245,7 +245,7 @@ impl Pool {
     }
 
     /// The VM's metrics, made where there are none.
-    pub(super) fn metrics_of(&mut self, vm: &str) -> SmolStr {
+    pub(crate) fn metrics_of(&mut self, vm: &str) -> SmolStr {
         let metrics = SmolStr::new(self.database.text("VM", vm, "metrics"));
         if self.database.row("VM_metrics", &metrics).is_some() {
             return metrics;

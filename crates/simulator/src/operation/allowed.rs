@@ -15,7 +15,7 @@ use crate::{appliance, devices, host, machine, membership, storage};
 type Stale = BTreeSet<(&'static str, SmolStr)>;
 
 /// Fields that rules look at, by class; a new object and a changed set of others count, too.
-const LOOKED_AT: &[(&str, &[&str])] = &[
+pub(crate) const LOOKED_AT: &[(&str, &[&str])] = &[
     (
         "VM",
         &[

@@ -4,6 +4,8 @@
 //! last stage is done, when it is cancelled between stages, or when xapi restarts. Knows no class and no method.
 
 pub(crate) mod allowed;
+#[cfg(test)]
+mod invariants;
 
 use smol_str::SmolStr;
 use xapi::codec::{Failure, Reply};

@@ -28,6 +28,18 @@ pub(crate) async fn open(simulator: Simulator) -> (Running, Client) {
     (running, client)
 }
 
+/// A map or a record.
+pub(crate) fn record<const N: usize>(members: [(&'static str, Value); N]) -> Value {
+    Value::Struct(members.into_iter().map(|(name, value)| (name.into(), value)).collect())
+}
+
+/// The reference of the only object of a class with this name.
+pub(crate) fn named(running: &Running, class: &str, name: &str) -> Value {
+    let records = running.pool().records(class);
+    let found = records.iter().find(|record| record.text("name_label") == name);
+    found.unwrap_or_else(|| panic!("no {class} {name}")).reference.as_str().into()
+}
+
 /// Waits until the guest agent of a VM has spoken, if the VM runs.
 pub(crate) async fn agent(running: &Running, vm: &Value) {
     let vm = vm.as_str().unwrap();

@@ -2,16 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod appliance;
 mod client;
+mod devices;
 mod doors;
 mod events;
 mod faults;
 mod generated;
+mod host;
 mod lifecycle;
+mod making;
+mod membership;
+mod network;
 mod real;
 mod recorded;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
 mod started;
 mod state;
+mod storage;
 mod tasks;
