@@ -54,6 +54,7 @@ const NAMED: &[(&str, &str, &str)] = &[
     ("VDI", "on_boot", "persist"),
     ("VDI", "allow_caching", "true"),
     ("VBD", "mode", "RW"),
+    ("VBD", "unpluggable", "true"),
     ("VBD", "type", "Disk"),
     ("console", "protocol", "rfb"),
     ("Certificate", "type", "host"),

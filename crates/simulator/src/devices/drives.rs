@@ -52,9 +52,6 @@ pub(super) fn create(pool: &mut Pool, a: &Arguments) -> Answered {
     fields.push(("VDI", if empty { NULL_REF.into() } else { Value::String(vdi) }));
     fields.push(("empty", empty.into()));
     fields.push(("userdevice", Value::String(device)));
-    if given.get("unpluggable").is_none() {
-        fields.push(("unpluggable", true.into()));
-    }
     let vbd = pool.random.reference();
     pool.database.create("VBD", &vbd, fields);
     Ok(Value::String(vbd).into())

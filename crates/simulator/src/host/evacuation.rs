@@ -86,10 +86,19 @@ fn can_evacuate(pool: &Pool, host: &str) -> Result<(), Failure> {
     if errors.is_empty() { Ok(()) } else { Err(Failure::new("CANNOT_EVACUATE_HOST", [errors.join("|")])) }
 }
 
-/// What keeps VMs on a host.
+/// What keeps VMs on a host: their own state, or that not all of them find a place elsewhere.
 fn obstacles(pool: &Pool, host: &str) -> Vec<(SmolStr, Failure)> {
-    let guests = pool.guests(host).into_iter();
-    guests.filter_map(|vm| pool.way_out(&vm, host).err().map(|failure| (vm, failure))).collect()
+    let mut obstacles = Vec::new();
+    let mut movable = Vec::new();
+    for vm in pool.guests(host) {
+        match pool.vm_refusal(&vm, Kind::PoolMigrate) {
+            Some(failure) => obstacles.push((vm, failure)),
+            None => movable.push(vm),
+        }
+    }
+    let ways = pool.plan_moves(&movable, host);
+    obstacles.extend(movable.into_iter().zip(ways).filter_map(|(vm, way)| way.err().map(|why| (vm, why))));
+    obstacles
 }
 
 fn words(failure: &Failure) -> Vec<SmolStr> {
@@ -103,17 +112,12 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 impl Pool {
-    /// Where a VM would go from a host, or what keeps it there.
-    fn way_out(&self, vm: &str, host: &str) -> Result<SmolStr, Failure> {
+    /// Keeps a place elsewhere for a VM that is about to move.
+    fn begin_to_move(&mut self, vm: &str, host: &str) -> Result<SmolStr, Failure> {
         if let Some(failure) = self.vm_refusal(vm, Kind::PoolMigrate) {
             return Err(failure);
         }
-        self.choose_host_except(vm, Some(host))
-    }
-
-    /// Keeps a place elsewhere for a VM that is about to move.
-    fn begin_to_move(&mut self, vm: &str, host: &str) -> Result<SmolStr, Failure> {
-        let target = self.way_out(vm, host)?;
+        let target = self.choose_host_except(vm, Some(host))?;
         self.database.write("VM", vm, "scheduled_to_be_resident_on", Value::String(target.clone()));
         Ok(target)
     }

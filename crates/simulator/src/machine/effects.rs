@@ -77,7 +77,7 @@ impl Pool {
                 let copy = self.copy_vm(vm, &plan.name, copying::Style::Clone, plan.sr.as_ref(), &[]);
                 return Ok(Value::String(copy));
             }
-            Kind::Snapshot | Kind::SnapshotWithQuiesce => {
+            Kind::Snapshot => {
                 let copy = self.copy_vm(vm, &plan.name, copying::Style::Snapshot, None, &plan.without);
                 self.tell(vm, "VM_SNAPSHOTTED", "snapshotted");
                 return Ok(Value::String(copy));

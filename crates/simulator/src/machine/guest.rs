@@ -56,7 +56,6 @@ impl Pool {
             shutdown: drivers || says("feature-shutdown"),
             suspend: drivers || says("feature-suspend"),
             processors: drivers || says("feature-vcpu-hotplug"),
-            quiesce: says("feature-quiesce") || says("feature-snapshot"),
         })
     }
 

@@ -41,9 +41,6 @@ pub(crate) const METHODS: &[Entry] = &[
         let without = without.iter().filter_map(Value::as_str).map(SmolStr::new).collect();
         pool.operate(Kind::Snapshot, a, Extra { without, ..Extra::named(a.text(1)) })
     }),
-    ("VM", "snapshot_with_quiesce", |pool, a| {
-        pool.operate(Kind::SnapshotWithQuiesce, a, Extra::named(a.text(1)))
-    }),
     ("VM", "checkpoint", |pool, a| pool.operate(Kind::Checkpoint, a, Extra::named(a.text(1)))),
     ("VM", "revert", |pool, a| pool.begin_revert(a.text(0))),
     ("VM", "clean_shutdown", |pool, a| pool.operate(Kind::CleanShutdown, a, Extra::default())),
@@ -164,7 +161,7 @@ impl Pool {
                 let sr = self.suspend_sr(&vm)?;
                 self.assert_room(&sr, self.memory_of(&vm))?;
             }
-            Kind::Clone | Kind::Copy | Kind::Snapshot | Kind::SnapshotWithQuiesce => {
+            Kind::Clone | Kind::Copy | Kind::Snapshot => {
                 self.assert_copyable(&vm, kind, extra.sr.as_ref())?;
             }
             _ => {}

@@ -20,13 +20,28 @@ impl Pool {
 
     /// The same, but not this one.
     pub(crate) fn choose_host_except(&self, vm: &str, except: Option<&str>) -> Result<SmolStr, Failure> {
+        self.choose(vm, except, &self.reserved(vm))
+    }
+
+    /// Where each of these VMs would go from a host if all of them had to, or why it could not.
+    pub(crate) fn plan_moves(&self, vms: &[SmolStr], from: &str) -> Vec<Result<SmolStr, Failure>> {
+        let mut reserved = self.reserved("");
+        vms.iter()
+            .map(|vm| {
+                let target = self.choose(vm, Some(from), &reserved)?;
+                *reserved.entry(target.clone()).or_default() += self.memory_of(vm);
+                Ok(target)
+            })
+            .collect()
+    }
+
+    fn choose(&self, vm: &str, except: Option<&str>, reserved: &Reserved) -> Result<SmolStr, Failure> {
         let hosts: Vec<SmolStr> =
             self.database.table("host").map(|table| table.rows.keys().cloned().collect()).unwrap_or_default();
         let mut refusal = Failure::new::<SmolStr>("NO_HOSTS_AVAILABLE", []);
         let mut able = Vec::new();
-        let reserved = self.reserved(vm);
         for host in hosts.into_iter().filter(|host| Some(host.as_str()) != except) {
-            match self.could_host(vm, &host, &reserved) {
+            match self.could_host(vm, &host, reserved) {
                 Ok(()) => able.push(host),
                 // What a host lacks says more than that there is none; disabled and dead ones say nothing.
                 Err(failure)
@@ -45,7 +60,7 @@ impl Pool {
         // Of equals the first one.
         able.into_iter()
             .rev()
-            .max_by_key(|host| self.free_memory(host, &reserved).unwrap_or(i64::MAX))
+            .max_by_key(|host| self.free_memory(host, reserved).unwrap_or(i64::MAX))
             .ok_or(refusal)
     }
 

@@ -25,7 +25,6 @@ pub(crate) enum Kind {
     Clone,
     Copy,
     Snapshot,
-    SnapshotWithQuiesce,
     Checkpoint,
     Revert,
     Provision,
@@ -62,7 +61,6 @@ pub(crate) struct Features {
     pub(crate) shutdown: bool,
     pub(crate) suspend: bool,
     pub(crate) processors: bool,
-    pub(crate) quiesce: bool,
 }
 
 /// One word of the enumeration `vm_operations` and what must hold for it.
@@ -111,7 +109,6 @@ const RULES: &[Rule] = &[
     done("clone", Kind::Clone, 3.0, OFF).of_template().of_snapshot(),
     done("revert", Kind::Revert, 5.0, ANY).of_snapshot(),
     done("checkpoint", Kind::Checkpoint, 12.0, ALIVE),
-    done("snapshot_with_quiesce", Kind::SnapshotWithQuiesce, 6.0, &["Running"]),
     done("start", Kind::Start, 4.0, &["Halted"]),
     done("start_on", Kind::StartOn, 4.0, &["Halted"]),
     done("pause", Kind::Pause, 0.3, &["Running"]),
@@ -222,7 +219,6 @@ fn goes_beside(word: &str, other: &str) -> bool {
         // Pulling the plug is always possible, once.
         "hard_shutdown" => other != "hard_shutdown",
         "hard_reboot" => other != "hard_shutdown" && other != "hard_reboot",
-        "snapshot" if other == "snapshot_with_quiesce" => true,
         _ => both(&["clone", "copy", "export"]) || both(&["snapshot", "checkpoint"]),
     }
 }
@@ -230,10 +226,6 @@ fn goes_beside(word: &str, other: &str) -> bool {
 /// What the guest would have to do and cannot.
 fn lacking(facts: &Facts, word: &str) -> Option<Failure> {
     let vm = facts.vm.as_str();
-    if word == "snapshot_with_quiesce" && !facts.features.is_some_and(|features| features.quiesce) {
-        let reason = "the guest does not offer it";
-        return Some(Failure::new("VM_SNAPSHOT_WITH_QUIESCE_NOT_SUPPORTED", [vm, reason]));
-    }
     if facts.power_state != "Running" {
         return None;
     }
@@ -250,7 +242,7 @@ fn lacking(facts: &Facts, word: &str) -> Option<Failure> {
 /// What the VM has that stands in the way.
 fn holding(facts: &Facts, word: &str) -> Option<Failure> {
     let vm = facts.vm.as_str();
-    if facts.resets && ["checkpoint", "snapshot", "suspend", "snapshot_with_quiesce"].contains(&word) {
+    if facts.resets && ["checkpoint", "snapshot", "suspend"].contains(&word) {
         return Some(Failure::new::<SmolStr>("VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION", []));
     }
     if facts.passed_through && ["suspend", "checkpoint", "pool_migrate", "migrate_send"].contains(&word) {
@@ -286,7 +278,7 @@ mod tests {
     }
 
     fn able() -> Option<Features> {
-        Some(Features { shutdown: true, suspend: true, processors: true, quiesce: false })
+        Some(Features { shutdown: true, suspend: true, processors: true })
     }
 
     #[test]

@@ -212,8 +212,8 @@ impl Play {
         let Some(word) = word else { return };
         let told = allowed.iter().any(|known| known == word);
         assert!(told || !error.is_empty(), "{class}.{method} was not allowed and began: {}", self.story());
-        let about_it = error.first().is_some_and(|code| OF_STATE.contains(&code.as_str()))
-            && error.iter().any(|word| *word == object);
+        let about_it =
+            error.first().is_some_and(|code| OF_STATE.contains(&code.as_str())) && error.contains(&object);
         assert!(!(told && about_it), "{class}.{method} was allowed and refused: {}", self.story());
     }
 

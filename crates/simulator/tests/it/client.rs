@@ -142,6 +142,11 @@ impl Client {
         self.ok(&format!("{class}.get_{field}"), std::slice::from_ref(reference)).await
     }
 
+    /// One integer field of one object.
+    pub(crate) async fn int(&self, class: &str, reference: &Value, field: &str) -> i64 {
+        self.field(class, reference, field).await.as_int().unwrap()
+    }
+
     /// `event.from` for up to ten seconds: events and the next token.
     pub(crate) async fn events(&self, classes: &[&str], token: &str) -> Batch {
         self.events_within(classes, token, 10.0).await

@@ -41,7 +41,7 @@ async fn ha_keeps_protected_vms_alive() {
     let refused = client.refused("VDI.destroy", &[statefile.reference.as_str().into()]).await;
     assert_eq!(refused, "HA_IS_ENABLED");
     let most = client.ok("pool.ha_compute_max_host_failures_to_tolerate", &[]).await;
-    assert_eq!(most, Value::Int(1));
+    assert_eq!(most.as_int(), Some(1));
     let reference = Value::from(row.reference.as_str());
     let refused =
         client.refused("pool.set_ha_host_failures_to_tolerate", &[reference.clone(), 7i64.into()]).await;

@@ -42,7 +42,7 @@ async fn a_vlan_is_made_on_every_host_and_taken_away() {
     let refused = client.refused("PIF.forget", std::slice::from_ref(&pif)).await;
     assert_eq!(refused, format!("PIF_VLAN_STILL_EXISTS [{}]", pif.as_str().unwrap()));
     let first = made.as_array().unwrap()[0].clone();
-    assert_eq!(client.field("PIF", &first, "VLAN").await, Value::Int(12));
+    assert_eq!(client.int("PIF", &first, "VLAN").await, 12);
     let refused = client.refused("PIF.destroy", std::slice::from_ref(&pif)).await;
     assert_eq!(refused, format!("PIF_IS_PHYSICAL [{}]", pif.as_str().unwrap()));
     let vlan = client.field("PIF", &first, "VLAN_master_of").await;

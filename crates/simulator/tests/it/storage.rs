@@ -18,25 +18,25 @@ fn disk(sr: &Value, size: i64) -> Value {
 async fn what_disks_take_is_kept_and_a_full_sr_refuses() {
     let (running, client) = client::fast().await;
     let sr = named(&running, "SR", "NFS flash");
-    let used = client.field("SR", &sr, "physical_utilisation").await.as_int().unwrap();
-    let given = client.field("SR", &sr, "virtual_allocation").await.as_int().unwrap();
+    let used = client.int("SR", &sr, "physical_utilisation").await;
+    let given = client.int("SR", &sr, "virtual_allocation").await;
     // Sizes are rounded up to whole grains.
     let vdi = client.ok("VDI.create", &[disk(&sr, (1 << 30) + 1)]).await;
-    let size = client.field("VDI", &vdi, "virtual_size").await.as_int().unwrap();
+    let size = client.int("VDI", &vdi, "virtual_size").await;
     assert_eq!(size, (1 << 30) + (2 << 20));
-    assert_eq!(client.field("SR", &sr, "virtual_allocation").await, Value::Int(given + size));
-    assert!(client.field("SR", &sr, "physical_utilisation").await.as_int().unwrap() > used);
+    assert_eq!(client.int("SR", &sr, "virtual_allocation").await, given + size);
+    assert!(client.int("SR", &sr, "physical_utilisation").await > used);
     client.ok("VDI.resize", &[vdi.clone(), (2i64 << 30).into()]).await;
-    assert_eq!(client.field("VDI", &vdi, "virtual_size").await, Value::Int(2 << 30));
-    assert_eq!(client.field("SR", &sr, "virtual_allocation").await, Value::Int(given + (2 << 30)));
+    assert_eq!(client.int("VDI", &vdi, "virtual_size").await, 2 << 30);
+    assert_eq!(client.int("SR", &sr, "virtual_allocation").await, given + (2 << 30));
     let refused = client.refused("VDI.resize", &[vdi.clone(), (1i64 << 30).into()]).await;
     assert!(refused.starts_with("SR_BACKEND_FAILURE_79 ["), "{refused}");
     assert!(client.refused("VDI.create", &[disk(&sr, 0)]).await.starts_with("SR_BACKEND_FAILURE_79 ["));
     let refused = client.refused("VDI.create", &[disk(&sr, 1 << 50)]).await;
     assert_eq!(refused, "SR_BACKEND_FAILURE_44 [, There is insufficient space, ]");
     client.ok("VDI.destroy", &[vdi]).await;
-    assert_eq!(client.field("SR", &sr, "physical_utilisation").await, Value::Int(used));
-    assert_eq!(client.field("SR", &sr, "virtual_allocation").await, Value::Int(given));
+    assert_eq!(client.int("SR", &sr, "physical_utilisation").await, used);
+    assert_eq!(client.int("SR", &sr, "virtual_allocation").await, given);
     let library = named(&running, "SR", "ISO library");
     let refused = client.refused("VDI.create", &[disk(&library, 1 << 30)]).await;
     assert_eq!(refused, format!("SR_OPERATION_NOT_SUPPORTED [{}]", library.as_str().unwrap()));
