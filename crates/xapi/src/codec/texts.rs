@@ -1,6 +1,5 @@
-//! Texts of one message, each kept once: a reference is met in the record that it names and in those that point there.
-
-use std::collections::HashSet;
+//! Texts of one message, kept once where they come again soon: a reference is met in the record that it names and in
+//! those that point there. Bounded, and quick rather than thorough: a text that is forgotten is kept twice.
 
 use smol_str::SmolStr;
 
@@ -8,10 +7,12 @@ use smol_str::SmolStr;
 const SHARED_MAX: usize = 128;
 /// The longest text that needs no memory of its own.
 const INLINE_MAX: usize = 23;
+/// So many texts are remembered, each in the one place that its end leads to.
+const PLACES: usize = 2048;
 
-/// The texts met so far that need memory of their own.
+/// The texts met last that need memory of their own.
 #[derive(Debug, Default)]
-pub(super) struct Texts(HashSet<SmolStr>);
+pub(super) struct Texts(Box<[SmolStr]>);
 
 impl Texts {
     /// The text, shared with the same text met before.
@@ -19,11 +20,37 @@ impl Texts {
         if text.len() <= INLINE_MAX || text.len() > SHARED_MAX {
             return SmolStr::new(text);
         }
-        if let Some(known) = self.0.get(text) {
-            return known.clone();
+        if self.0.is_empty() {
+            self.0 = vec![SmolStr::default(); PLACES].into();
         }
-        let new = SmolStr::new(text);
-        self.0.insert(new.clone());
-        new
+        let Some(place) = self.0.get_mut(place_of(text)) else { return SmolStr::new(text) };
+        if place.as_str() != text {
+            *place = SmolStr::new(text);
+        }
+        place.clone()
+    }
+}
+
+/// References and uuids differ in their last bytes.
+fn place_of(text: &str) -> usize {
+    let end = text.as_bytes().last_chunk::<8>().map_or(0, |end| u64::from_le_bytes(*end));
+    let mixed = (end ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 32).map_or(0, |mixed| mixed % PLACES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_comes_out_as_it_went_in_and_long_ones_are_shared() {
+        let mut texts = Texts::default();
+        let all: Vec<String> =
+            (0..10_000).map(|number| format!("OpaqueRef:{number:08x}-{}", "é".repeat(number % 70))).collect();
+        for text in all.iter().chain(&all) {
+            assert_eq!(texts.text(text), text.as_str());
+        }
+        let one = texts.text(&all[20]);
+        assert!(std::ptr::eq(one.as_str(), texts.text(&all[20]).as_str()), "the same memory");
     }
 }

@@ -53,6 +53,17 @@ fn is_usual(kind: &Type, value: &Value) -> bool {
     usual(kind).is_some_and(|usual| usual == value)
 }
 
+/// Whether a value has its type already, as nearly all do.
+fn fits(kind: &Type, value: &Value) -> bool {
+    matches!(
+        (kind, value),
+        (Type::String | Type::Ref(_) | Type::Enum(_), Value::String(_))
+            | (Type::Bool, Value::Bool(_))
+            | (Type::Int, Value::Int(_))
+            | (Type::Float, Value::Float(_))
+    )
+}
+
 fn bit(position: usize) -> u128 {
     u32::try_from(position).ok().and_then(|position| 1_u128.checked_shl(position)).unwrap_or(0)
 }
@@ -255,7 +266,7 @@ impl Filling {
         if (fields.usual | fields.kept) & bit(position) != 0 {
             return;
         }
-        let mut value = typed(kind, value);
+        let mut value = if fits(kind, &value) { value } else { typed(kind, value) };
         if is_usual(kind, &value) {
             fields.usual |= bit(position);
             return;

@@ -118,6 +118,15 @@ impl<'i> Reader<'i> {
 
     fn word(&mut self) -> Result<Value, DecodeError> {
         let rest = self.rest();
+        // The two that come all the time.
+        for (word, value) in [("false", Value::Bool(false)), ("true", Value::Bool(true))] {
+            if let Some(after) = rest.strip_prefix(word)
+                && !after.starts_with(|next: char| next.is_ascii_alphabetic())
+            {
+                self.position += word.len();
+                return Ok(value);
+            }
+        }
         let length = rest.bytes().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(rest.len());
         let value = match rest.get(..length) {
             Some("true") => Value::Bool(true),
@@ -161,11 +170,13 @@ impl<'i> Reader<'i> {
     /// After the opening quote: the text, up to and with the closing one. What is not escaped is borrowed.
     pub(super) fn text(&mut self) -> Result<Cow<'i, str>, DecodeError> {
         let plain = self.plain()?;
-        if self.take() == Some(b'"') {
+        if self.input.as_bytes().get(self.position) == Some(&b'"') {
+            self.position += 1;
             self.meter.text(plain.len(), self.position)?;
             return Ok(Cow::Borrowed(plain));
         }
         let mut text = String::from(plain);
+        self.position += 1;
         loop {
             text.push(self.escaped()?);
             text.push_str(self.plain()?);
@@ -179,9 +190,8 @@ impl<'i> Reader<'i> {
     /// What stands before the next quote or backslash.
     fn plain(&mut self) -> Result<&'i str, DecodeError> {
         let rest = self.rest();
-        let Some((plain, _)) =
-            memchr::memchr2(b'"', b'\\', rest.as_bytes()).and_then(|at| rest.split_at_checked(at))
-        else {
+        let end = memchr::memchr2(b'"', b'\\', rest.as_bytes());
+        let Some((plain, _)) = end.and_then(|at| rest.split_at_checked(at)) else {
             return Err(self.error("a text does not end"));
         };
         self.position += plain.len();
@@ -245,6 +255,11 @@ impl<'i> Reader<'i> {
 
     /// Whether `byte` comes next; it is passed over then.
     fn passed(&mut self, byte: u8) -> bool {
+        // Mostly there is no white space.
+        if self.input.as_bytes().get(self.position) == Some(&byte) {
+            self.position += 1;
+            return true;
+        }
         let there = self.next_byte() == Some(byte);
         self.position += usize::from(there);
         there
