@@ -225,3 +225,28 @@ fn changed_fields_come_in_the_order_of_the_schema_and_lost_ones_last() {
     let (foreign, known) = (Record::new("unheard_of", "r", new.to_struct()), new);
     assert_eq!(foreign.changed_since(&known), Vec::<SmolStr>::new(), "names count, not how they are kept");
 }
+
+#[test]
+fn a_world_finds_objects_by_the_uuid_that_they_have_now() {
+    use std::sync::Arc;
+    let put = |world: &mut xapi::model::World, reference: &str, uuid: &str| {
+        let fields = [("uuid".into(), uuid.into())].into_iter().collect();
+        world.insert(Arc::new(Record::new("VM", reference, fields)))
+    };
+    let found = |world: &xapi::model::World, uuid: &str| {
+        world.by_uuid("VM", uuid).map(|record| record.reference.to_string())
+    };
+    let mut world = xapi::model::World::new();
+    assert!(put(&mut world, "a", "1").is_none());
+    assert_eq!(put(&mut world, "a", "1").and_then(|old| old.uuid().map(str::to_owned)).as_deref(), Some("1"));
+    assert_eq!((found(&world, "1").as_deref(), world.by_uuid("VBD", "1")), (Some("a"), None));
+    put(&mut world, "a", "2");
+    assert_eq!((found(&world, "1"), found(&world, "2").as_deref()), (None, Some("a")));
+    put(&mut world, "b", "2");
+    put(&mut world, "a", "");
+    assert_eq!(found(&world, "2").as_deref(), Some("b"), "the other one has it now");
+    world.remove("VM", "a");
+    assert_eq!(found(&world, "2").as_deref(), Some("b"));
+    world.remove("VM", "b");
+    assert_eq!((found(&world, "2"), world.len()), (None, 0));
+}

@@ -7,23 +7,36 @@ use smol_str::SmolStr;
 const SHARED_MAX: usize = 128;
 /// The longest text that needs no memory of its own.
 const INLINE_MAX: usize = 23;
-/// So many texts are remembered, each in the one place that its end leads to.
-const PLACES: usize = 2048;
+/// For so many bytes of a message there is a place for one text, the one that its end leads to.
+const BYTES_A_PLACE: usize = 64;
+/// The fewest and the most places.
+const PLACES: std::ops::RangeInclusive<usize> = 64..=65_536;
 
 /// The texts met last that need memory of their own.
-#[derive(Debug, Default)]
-pub(super) struct Texts(Box<[SmolStr]>);
+#[derive(Debug)]
+pub(super) struct Texts {
+    places: Box<[SmolStr]>,
+    /// How many places there will be with the first text.
+    wanted: usize,
+}
 
 impl Texts {
+    /// For a message of so many bytes.
+    pub(super) fn new(length: usize) -> Self {
+        let wanted = (length / BYTES_A_PLACE).clamp(*PLACES.start(), *PLACES.end());
+        Texts { places: Box::default(), wanted }
+    }
+
     /// The text, shared with the same text met before.
     pub(super) fn text(&mut self, text: &str) -> SmolStr {
         if text.len() <= INLINE_MAX || text.len() > SHARED_MAX {
             return SmolStr::new(text);
         }
-        if self.0.is_empty() {
-            self.0 = vec![SmolStr::default(); PLACES].into();
+        if self.places.is_empty() {
+            self.places = vec![SmolStr::default(); self.wanted].into();
         }
-        let Some(place) = self.0.get_mut(place_of(text)) else { return SmolStr::new(text) };
+        let at = end_of(text) % self.places.len().max(1);
+        let Some(place) = self.places.get_mut(at) else { return SmolStr::new(text) };
         if place.as_str() != text {
             *place = SmolStr::new(text);
         }
@@ -32,10 +45,10 @@ impl Texts {
 }
 
 /// References and uuids differ in their last bytes.
-fn place_of(text: &str) -> usize {
+fn end_of(text: &str) -> usize {
     let end = text.as_bytes().last_chunk::<8>().map_or(0, |end| u64::from_le_bytes(*end));
     let mixed = (end ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(mixed >> 32).map_or(0, |mixed| mixed % PLACES)
+    usize::try_from(mixed >> 32).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -44,7 +57,7 @@ mod tests {
 
     #[test]
     fn every_text_comes_out_as_it_went_in_and_long_ones_are_shared() {
-        let mut texts = Texts::default();
+        let mut texts = Texts::new(100_000);
         let all: Vec<String> =
             (0..10_000).map(|number| format!("OpaqueRef:{number:08x}-{}", "é".repeat(number % 70))).collect();
         for text in all.iter().chain(&all) {

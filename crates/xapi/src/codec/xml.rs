@@ -305,7 +305,7 @@ impl<'i> Parser<'i> {
         let input = meter.message(body)?;
         let mut reader = Reader::from_str(input);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Parser { reader, input, meter, texts: Texts::default() })
+        Ok(Parser { reader, input, meter, texts: Texts::new(body.len()) })
     }
 
     fn position(&self) -> usize {

@@ -6,12 +6,14 @@ use std::sync::Arc;
 use smol_str::SmolStr;
 
 use super::record::Record;
+use crate::value::Value;
 
 /// All known objects of one pool, by class and reference. Cheap to read, changed only by whoever follows events.
 #[derive(Debug, Default, Clone)]
 pub struct World {
     classes: BTreeMap<SmolStr, BTreeMap<SmolStr, Arc<Record>>>,
-    uuids: HashMap<SmolStr, (SmolStr, SmolStr)>,
+    /// The same records again; the text of a uuid is the record's own.
+    uuids: HashMap<SmolStr, Arc<Record>>,
 }
 
 impl World {
@@ -30,8 +32,7 @@ impl World {
     /// The object of that class and uuid.
     #[must_use]
     pub fn by_uuid(&self, class: &str, uuid: &str) -> Option<&Arc<Record>> {
-        let (of, reference) = self.uuids.get(uuid)?;
-        if of == class { self.get(of, reference) } else { None }
+        self.uuids.get(uuid).filter(|record| record.class == class)
     }
 
     /// Objects of a class, ordered by reference.
@@ -74,15 +75,17 @@ impl World {
 
     /// Puts a record in and returns the one it replaces.
     pub fn insert(&mut self, record: Arc<Record>) -> Option<Arc<Record>> {
-        if let Some(uuid) = record.uuid() {
-            self.uuids.insert(uuid.into(), (record.class.clone(), record.reference.clone()));
-        }
-        let old =
-            self.classes.entry(record.class.clone()).or_default().insert(record.reference.clone(), record);
-        if let Some(uuid) = old.as_ref().and_then(|old| old.uuid())
-            && self.get_by_index(uuid).is_none_or(|now| now.uuid() != Some(uuid))
-        {
+        if let (Some(Value::String(uuid)), Some(_)) = (record.get("uuid"), record.uuid()) {
+            // The key of an older record would keep that record's text.
             self.uuids.remove(uuid);
+            self.uuids.insert(uuid.clone(), Arc::clone(&record));
+        }
+        let objects = self.classes.entry(record.class.clone()).or_default();
+        let reference = record.reference.clone();
+        let old = objects.remove(&reference);
+        objects.insert(reference, record);
+        if let Some(old) = &old {
+            self.forget(old);
         }
         old
     }
@@ -90,16 +93,16 @@ impl World {
     /// Takes an object out.
     pub fn remove(&mut self, class: &str, reference: &str) -> Option<Arc<Record>> {
         let old = self.classes.get_mut(class)?.remove(reference)?;
-        if let Some(uuid) = old.uuid()
-            && self.uuids.get(uuid).is_some_and(|(of, at)| of == class && at == reference)
-        {
-            self.uuids.remove(uuid);
-        }
+        self.forget(&old);
         Some(old)
     }
 
-    fn get_by_index(&self, uuid: &str) -> Option<&Arc<Record>> {
-        let (class, reference) = self.uuids.get(uuid)?;
-        self.get(class, reference)
+    /// Takes a record out of the uuids, unless another has its uuid by now.
+    fn forget(&mut self, old: &Arc<Record>) {
+        if let Some(uuid) = old.uuid()
+            && self.uuids.get(uuid).is_some_and(|now| Arc::ptr_eq(now, old))
+        {
+            self.uuids.remove(uuid);
+        }
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Reader<'i> {
 impl<'i> Reader<'i> {
     pub(super) fn new(body: &'i [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let meter = Meter::new(limits);
-        Ok(Reader { input: meter.message(body)?, position: 0, meter, texts: Texts::default() })
+        Ok(Reader { input: meter.message(body)?, position: 0, meter, texts: Texts::new(body.len()) })
     }
 
     /// Nothing but white space may follow.
