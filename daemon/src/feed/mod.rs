@@ -378,7 +378,7 @@ impl Feed {
         let at = Timestamp::now();
         let append = Append {
             pool: self.pool.name().to_string(),
-            position: Position::of(&self.stream).map(|position| position.to_string()).unwrap_or_default(),
+            position: Position::of(&self.stream).to_string(),
             events: told.iter().map(|told| new_event(told, at)).collect(),
             objects: changes.iter().map(object_change).collect(),
         };

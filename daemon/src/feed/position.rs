@@ -17,24 +17,23 @@ pub(crate) struct Position {
 }
 
 impl Position {
-    /// Where a stream is. Before its picture is whole there is nothing to go on from.
-    pub(crate) fn of(stream: &Stream) -> Option<Self> {
-        stream.live().then(|| Position {
+    /// Where a stream is. While it compares the whole pool anew, that is where the kept picture is.
+    pub(crate) fn of(stream: &Stream) -> Self {
+        Position {
             token: stream.position().to_owned(),
-            classes: stream.classes().to_vec(),
+            classes: stream.known(),
             alerts: stream.alerts().clone(),
-        })
+        }
     }
 
     /// Reads the text back; none where a feed was stopped before its first picture.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(' ');
         let (token, classes, alerts) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Position {
-            token: token.to_owned(),
-            classes: classes.split(',').filter(|class| !class.is_empty()).map(SmolStr::new).collect(),
-            alerts: Told::parse(alerts),
-        })
+        let classes: Vec<SmolStr> =
+            classes.split(',').filter(|class| !class.is_empty()).map(SmolStr::new).collect();
+        let position = Position { token: token.to_owned(), classes, alerts: Told::parse(alerts) };
+        (!position.classes.is_empty()).then_some(position)
     }
 }
 
@@ -57,5 +56,6 @@ mod tests {
         };
         assert_eq!(Position::parse(&position.to_string()), Some(position));
         assert_eq!(Position::parse(""), None);
+        assert_eq!(Position::parse(&Position::of(&Stream::new(["VM".into()])).to_string()), None);
     }
 }

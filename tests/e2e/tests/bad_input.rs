@@ -98,7 +98,7 @@ async fn a_wrong_pin_keeps_the_password_here() {
     let told = daemon.wait_for("the certificate is not believed", no_answer).await;
     assert_eq!(told.text("pool"), "lab");
     assert!(plain(told.text("error")).contains(&plain(world.fingerprint())), "{}", told.raw);
-    assert!(told.text("error").contains("none of the pinned ones"), "{}", told.raw);
+    assert!(told.text("error").contains("neither pinned nor announced"), "{}", told.raw);
     assert!(told.number("again_in_s").unwrap() >= 40, "it is no matter of a moment: {}", told.raw);
     assert!(daemon.terminate().await.status.success());
     let calls = world.pool().calls();

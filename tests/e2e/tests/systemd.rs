@@ -62,7 +62,7 @@ async fn systemd_hears_that_it_is_ready_alive_and_stopping() {
     assert_eq!(first.len(), 1, "{first:?}");
     assert!(first[0].lines().any(|line| line.starts_with("STATUS=lab: ")), "{first:?}");
     // Once it follows the pool the status line says how much of it.
-    let status = manager.hear_until(" objects; 1 plugin");
+    let status = manager.hear_until(" objects, heard ");
     assert!(status.last().unwrap().starts_with("STATUS=lab: "), "{status:?}");
     let mut last = Instant::now();
     for _ in 0..5 {

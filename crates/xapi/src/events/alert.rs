@@ -120,7 +120,10 @@ impl Body {
         let fields = match text.trim_start().chars().next() {
             Some('<') => from_xml(text),
             Some('{') => from_json(text),
-            _ => from_lines(text),
+            _ => match text.split_once("\n<") {
+                Some((lines, _)) => from_lines(lines).and_then(|lines| with_xml(lines, text)),
+                None => from_lines(text),
+            },
         };
         Body { text: text.into(), fields: fields.unwrap_or_default() }
     }
@@ -130,6 +133,15 @@ impl fmt::Display for Body {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.text)
     }
+}
+
+/// Alarms are lines with XML behind them.
+fn with_xml(mut lines: Struct, text: &str) -> Option<Struct> {
+    let xml = text.get(text.find('<')?..)?;
+    for (name, value) in from_xml(&format!("<body>{xml}</body>"))? {
+        add(&mut lines, name, value);
+    }
+    Some(lines)
 }
 
 /// The leaves: elements with an attribute `value`, or with text and nothing else inside.
@@ -237,7 +249,7 @@ mod tests {
     #[test]
     fn bodies_of_all_usual_forms_are_taken_apart() {
         let alarm = "value: 0.95\nconfig:\n<variable>\n<name value=\"cpu_usage\"/>\n</variable>";
-        assert_eq!(fields(alarm), [], "a mixture is kept as its text");
+        assert_eq!(fields(alarm), texts(&[("value", "0.95"), ("config", ""), ("name", "cpu_usage")]));
         assert_eq!(
             fields("<variable><name value=\"cpu_usage\"/><alarm_trigger_level value=\"0.9\"/></variable>"),
             texts(&[("name", "cpu_usage"), ("alarm_trigger_level", "0.9")])

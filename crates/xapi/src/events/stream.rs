@@ -182,6 +182,16 @@ impl Stream {
         !matches!(self.phase, Phase::Resyncing { .. })
     }
 
+    /// The classes of which the world holds a whole picture, perhaps an older one: what a stream after a restart goes on
+    /// from, together with [`Stream::alerts`]. None before the first picture.
+    #[must_use]
+    pub fn known(&self) -> Vec<SmolStr> {
+        match &self.phase {
+            Phase::Resyncing { known } => known.iter().cloned().collect(),
+            Phase::Live | Phase::Recounting { .. } => self.classes.clone(),
+        }
+    }
+
     /// Up to where alerts have been told, to go on from after a restart.
     #[must_use]
     pub fn alerts(&self) -> &Told {
@@ -191,11 +201,7 @@ impl Stream {
     /// The stream after a new session: its token is worth nothing, everything is read and compared anew.
     #[must_use]
     pub fn after_new_session(&self) -> Self {
-        let known = match &self.phase {
-            Phase::Resyncing { known } => known.clone(),
-            Phase::Live | Phase::Recounting { .. } => self.classes.iter().cloned().collect(),
-        };
-        Stream::going_on(self.classes.iter().cloned(), known, self.alerts.clone())
+        Stream::going_on(self.classes.iter().cloned(), self.known(), self.alerts.clone())
     }
 
     /// Whether a token that the pool gives now lies before our own position. Then its database went back to an earlier
