@@ -236,12 +236,13 @@ pub(crate) fn client(pool: &config::Pool, uuid: Option<SmolStr>) -> Result<Clien
     .with_context(|| format!("preparing pool {}", pool.name))
 }
 
-/// The password of a pool, read from where the config says at every login.
+/// The password of a pool, read from where the config says at every login; empty where a client certificate stands for
+/// it.
 #[derive(Debug)]
-struct PoolPassword(config::Password);
+struct PoolPassword(Option<config::Password>);
 
 impl xapi::Password for PoolPassword {
     fn read(&self) -> Result<SecretString, Box<dyn std::error::Error + Send + Sync>> {
-        self.0.read().map_err(Into::into)
+        self.0.as_ref().map_or_else(|| Ok(SecretString::from("")), |kept| kept.read().map_err(Into::into))
     }
 }

@@ -32,7 +32,10 @@ pub fn event_batch(bytes: &[u8]) {
     };
     let Ok(Ok(value)) = decoded else { return };
     let Ok(batch) = Batch::read(value) else { return };
-    assert!(batch.events.is_sorted_by_key(|event| event.generation), "events come in the order of generations");
+    assert!(
+        batch.events.is_sorted_by_key(|event| event.generation),
+        "events come in the order of generations"
+    );
     for event in batch.events {
         let Some(record) = event.snapshot else { continue };
         let again = Record::new(&record.class, record.reference.clone(), record.to_struct());

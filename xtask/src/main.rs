@@ -9,6 +9,7 @@ mod build;
 mod codegen;
 mod counts;
 mod demo;
+mod fuzz;
 mod gate;
 mod place;
 mod setup;
@@ -55,6 +56,15 @@ enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
+    /// Feed a decoder what libFuzzer makes of recorded exchanges (needs cargo-fuzz and a C++ compiler)
+    Fuzz {
+        /// What to feed
+        #[arg(value_enum)]
+        target: fuzz::Target,
+        /// For how long
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u64,
+    },
     /// Look for what has no place in the tree: machine paths, overgrown files
     Tidy,
 }
@@ -79,6 +89,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::TestSystemd => systemd::command(),
         Command::Codegen { check } => codegen::run(check).map(|()| ExitCode::SUCCESS),
         Command::Bench { arguments } => bench::run(&arguments),
+        Command::Fuzz { target, seconds } => fuzz::run(target, seconds).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     }
 }

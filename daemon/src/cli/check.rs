@@ -93,7 +93,8 @@ async fn connect(config: &Config) -> Result<Answer> {
         let client = service::client(pool, None)?;
         match client.lease().await {
             Ok(_) => {
-                anstream::println!("pool {}: logged in to {} as {}", pool.name, client.endpoint(), pool.user);
+                let who = if pool.user.is_empty() { "our client certificate" } else { &pool.user };
+                anstream::println!("pool {}: logged in to {} as {who}", pool.name, client.endpoint());
                 client.logout().await;
             }
             Err(error) => {

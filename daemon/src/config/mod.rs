@@ -5,6 +5,7 @@
 //! opens no connection, compiles no plugin and no expression; it must not know what a pool answers.
 
 mod grant;
+mod identity;
 mod meaning;
 mod password;
 mod pattern;

@@ -55,6 +55,12 @@ pub(crate) enum PasswordError {
     },
 }
 
+/// The mode of a file that others than its owner may come near.
+pub(super) fn open_to_others(file: &std::fs::Metadata) -> Option<u32> {
+    let mode = file.permissions().mode() & 0o7777;
+    (mode & OTHERS != 0).then_some(mode)
+}
+
 impl Password {
     /// The file that holds it.
     pub(crate) fn path(&self) -> &Path {
@@ -71,8 +77,9 @@ impl Password {
         let path = self.path();
         let failed = |source| PasswordError::Read { path: path.to_path_buf(), source };
         let metadata = std::fs::metadata(path).map_err(failed)?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        if matches!(self, Password::File(_)) && mode & OTHERS != 0 {
+        if let Password::File(_) = self
+            && let Some(mode) = open_to_others(&metadata)
+        {
             return Err(PasswordError::Exposed { path: path.to_path_buf(), mode });
         }
         if metadata.len() > MAXIMUM_BYTES {

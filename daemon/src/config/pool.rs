@@ -1,12 +1,13 @@
 //! One pool as meant: an address with its trust, and who we are there.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use xapi::Wire;
 use xapi::transport::{Address, Endpoint, EndpointError, Fingerprint, Trust};
 
 use super::Surroundings;
+use super::identity;
 use super::password::Password;
 use super::problem::{Located, Problem, Problems};
 use super::raw::{RawPassword, RawPool, RawTrust};
@@ -22,10 +23,10 @@ pub(crate) struct Pool {
     /// Further members to try when that one does not answer: hosts on the same port as `endpoint`, or, with plain
     /// HTTP, `HOST:PORT`.
     pub(crate) members: Vec<String>,
-    /// The user to log in as.
+    /// The user to log in as; empty where the client certificate of `endpoint` stands for one.
     pub(crate) user: String,
-    /// Where the password is kept. It could be read when the configuration was loaded.
-    pub(crate) password: Password,
+    /// Where the password is kept. It could be read when the configuration was loaded. None where `user` is empty.
+    pub(crate) password: Option<Password>,
     /// Which of XAPI's two wires to speak.
     pub(crate) wire: Wire,
 }
@@ -51,15 +52,25 @@ pub(super) fn mean(
     let trust = judge.trust(raw, address.as_ref());
     let user = raw.user.as_ref().and_then(|user| judge.user(user));
     let password = raw.password.as_ref().and_then(|password| judge.password(password));
+    let identity = raw.identity.as_ref().map(|identity| (identity, identity::mean(&judge, identity)));
     let endpoint = Endpoint::new(address?, trust?);
-    let endpoint = endpoint.map_err(|error| judge.wrong(&raw.place, "url", error.to_string())).ok();
+    let mut endpoint = endpoint.map_err(|error| judge.wrong(&raw.place, "url", error.to_string())).ok();
+    let mut by_certificate = false;
+    if let Some((written, identity)) = identity {
+        let shown = endpoint?.with_identity(identity?);
+        let place = &written.certificate.place;
+        endpoint = shown.map_err(|error| judge.wrong(place, "client_certificate", error.to_string())).ok();
+        by_certificate = raw.user.is_none() && raw.password.is_none();
+    }
+    let (user, password) = if by_certificate { (String::new(), None) } else { (user?, Some(password?)) };
     let wire = raw.wire.unwrap_or_default();
-    Some(Pool { name: name?, endpoint: endpoint?, members: members?, user: user?, password: password?, wire })
+    Some(Pool { name: name?, endpoint: endpoint?, members: members?, user, password, wire })
 }
 
-struct Judge<'a> {
+/// What judging needs to know, and where problems go.
+pub(super) struct Judge<'a> {
     path: &'a str,
-    folder: &'a Path,
+    pub(super) folder: &'a Path,
     surroundings: &'a Surroundings,
     problems: &'a RefCell<Problems>,
 }
@@ -220,24 +231,8 @@ impl Judge<'_> {
         let (password, written) = match raw {
             RawPassword::File(file) => (Password::File(self.folder.join(&file.value)), file),
             RawPassword::Credential(name) => {
-                let key = self.key("password.credential");
-                if !is_name(&name.value) {
-                    let what = format!("{:?} cannot be the name of a credential", name.value);
-                    self.report(Problem::at(&name.place, key, what));
-                    return None;
-                }
-                let Some(folder) = &self.surroundings.credentials_folder else {
-                    let what = "credentials are handed over by systemd, and this process was given none \
-                                (CREDENTIALS_DIRECTORY is not set)";
-                    let unit = &name.value;
-                    let instead = format!(
-                        "start it as a service with LoadCredential={unit}:/etc/xapiary/credentials/{unit}, or write \
-                         password = {{ file = \"...\" }}"
-                    );
-                    self.report(Problem::at(&name.place, key, what).instead(instead));
-                    return None;
-                };
-                (Password::Credential(folder.join(&name.value)), name)
+                let path = self.credential(name, "password.credential", "password = { file = \"...\" }")?;
+                (Password::Credential(path), name)
             }
         };
         match password.read() {
@@ -252,15 +247,37 @@ impl Judge<'_> {
         }
     }
 
-    fn key(&self, key: &str) -> String {
+    /// The file of a credential that systemd hands over; `otherwise` is what to write instead of one.
+    pub(super) fn credential(&self, name: &Located<String>, key: &str, otherwise: &str) -> Option<PathBuf> {
+        let key = self.key(key);
+        if !is_name(&name.value) {
+            let what = format!("{:?} cannot be the name of a credential", name.value);
+            self.report(Problem::at(&name.place, key, what));
+            return None;
+        }
+        let Some(folder) = &self.surroundings.credentials_folder else {
+            let what = "credentials are handed over by systemd, and this process was given none \
+                        (CREDENTIALS_DIRECTORY is not set)";
+            let unit = &name.value;
+            let instead = format!(
+                "start it as a service with LoadCredential={unit}:/etc/xapiary/credentials/{unit}, or write \
+                 {otherwise}"
+            );
+            self.report(Problem::at(&name.place, key, what).instead(instead));
+            return None;
+        };
+        Some(folder.join(&name.value))
+    }
+
+    pub(super) fn key(&self, key: &str) -> String {
         format!("{}.{key}", self.path)
     }
 
-    fn wrong(&self, place: &super::Place, key: &str, what: String) {
+    pub(super) fn wrong(&self, place: &super::Place, key: &str, what: String) {
         self.report(Problem::at(place, self.key(key), what));
     }
 
-    fn report(&self, problem: Problem) {
+    pub(super) fn report(&self, problem: Problem) {
         self.problems.borrow_mut().errors.push(problem);
     }
 }

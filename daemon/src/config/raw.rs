@@ -34,10 +34,25 @@ pub(super) struct RawPool {
     pub(super) trust: Option<Located<RawTrust>>,
     pub(super) trust_written: bool,
     pub(super) wire: Option<Wire>,
+    pub(super) identity: Option<RawIdentity>,
 }
 
 /// Where a password is kept.
 pub(super) enum RawPassword {
+    /// A file of its own.
+    File(Located<String>),
+    /// A credential that systemd hands to the service, by name.
+    Credential(Located<String>),
+}
+
+/// A certificate of our own, with its key.
+pub(super) struct RawIdentity {
+    pub(super) certificate: Located<String>,
+    pub(super) key: RawKey,
+}
+
+/// Where a key is kept.
+pub(super) enum RawKey {
     /// A file of its own.
     File(Located<String>),
     /// A credential that systemd hands to the service, by name.
@@ -92,8 +107,10 @@ impl RawConfig {
 
 impl RawPool {
     fn read(mut table: Table<'_>) -> RawPool {
+        // A client certificate stands for user and password, unless one of them is written all the same.
+        let by_certificate = table.has("client_certificate") && !table.has("user") && !table.has("password");
         let mut required = |key: &'static str, example: &str| {
-            if !table.has(key) {
+            if !table.has(key) && !(by_certificate && key == "user") {
                 table.missing(key, &format!("{key} = {example}"));
             }
             table.text(key, example)
@@ -102,12 +119,18 @@ impl RawPool {
         let url = required("url", "\"https://10.0.0.10\"");
         let user = required("user", "\"root\"");
         let members = table.texts("members", "[\"10.0.0.11\"]").unwrap_or_default();
-        let password = RawPassword::read(&mut table);
+        let password = if by_certificate {
+            table.know("password");
+            None
+        } else {
+            RawPassword::read(&mut table)
+        };
+        let identity = RawIdentity::read(&mut table);
         let trust_written = table.has("trust");
         let trust = RawTrust::read(&mut table);
         let wire = table.word("wire", &[("auto", Wire::Auto), ("xml", Wire::Xml), ("json", Wire::Json)]);
         let (place, path) = (table.place().clone(), table.path().to_owned());
-        RawPool { place, path, name, url, members, user, password, trust, trust_written, wire }
+        RawPool { place, path, name, url, members, user, password, trust, trust_written, wire, identity }
     }
 }
 
@@ -146,6 +169,44 @@ impl RawPassword {
                 table.report(Problem::at(table.place(), table.path(), what).instead(instead));
                 None
             }
+        }
+    }
+}
+
+impl RawIdentity {
+    const EXAMPLE: &'static str = "{ certificate = \"xapiary.pem\", key = \"xapiary.key\" }";
+
+    fn read(pool: &mut Table<'_>) -> Option<RawIdentity> {
+        let mut table = pool.table("client_certificate", Self::EXAMPLE)?;
+        let mut required = |key: &'static str, example: &str| {
+            if !table.has(key) {
+                table.missing(key, &format!("{key} = {example}"));
+            }
+        };
+        required("certificate", "\"xapiary.pem\"");
+        required("key", "\"xapiary.key\"");
+        let certificate = table.text("certificate", "\"xapiary.pem\"");
+        let key = RawKey::read(&mut table);
+        Some(RawIdentity { certificate: certificate?, key: key? })
+    }
+}
+
+impl RawKey {
+    fn read(table: &mut Table<'_>) -> Option<RawKey> {
+        if table.holds_text("key") {
+            return table.text("key", "\"xapiary.key\"").map(RawKey::File);
+        }
+        let mut key = table.table("key", "\"xapiary.key\" or key = { credential = \"lab-key\" }")?;
+        if !key.has("credential") {
+            key.missing("credential", "credential = \"lab-key\"");
+        }
+        key.text("credential", "\"lab-key\"").map(RawKey::Credential)
+    }
+
+    /// Where it was written.
+    pub(super) fn place(&self) -> &Place {
+        match self {
+            RawKey::File(written) | RawKey::Credential(written) => &written.place,
         }
     }
 }

@@ -90,7 +90,7 @@ fn everything_that_can_be_said_is_heard() {
     assert_eq!((config.state.to_str(), config.drain), (Some("/srv/x"), Duration::from_secs(60)));
     assert_eq!(config.log, Log { format: LogFormat::Json, level: "warn,xapiary::feed=debug".into() });
     assert_eq!(config.pools[0].endpoint.to_string(), "unix:/run/xapi");
-    assert_eq!(config.pools[0].password, Password::Credential(files.path("two")));
+    assert_eq!(config.pools[0].password, Some(Password::Credential(files.path("two"))));
     assert_eq!(config.pools[1].endpoint.to_string(), "https://[fd00::1]:8443");
     assert_eq!(config.pools[1].members, ["10.0.0.11", "fd00::2", "xen3"]);
     let grant = &config.grants[0];
@@ -414,4 +414,86 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// A pool that knows us by certificate; `rest` are further keys.
+fn by_certificate(rest: &str) -> String {
+    format!(
+        "[[pool]]\nname = \"lab\"\nurl = \"https://10.0.0.10\"\ntrust = {{ pin = [\"{PIN}\"] }}\n\
+         client_certificate = {{ certificate = \"our.pem\", key = \"our.key\" }}\n{rest}\n"
+    )
+}
+
+/// With a certificate in `our.pem`, its key in `our.key` and another one's in `other.key`.
+fn with_certificate(config: &str) -> Files {
+    let files = Files::new(config, "");
+    let made = || rcgen::generate_simple_self_signed(["xapiary".to_owned()]).unwrap();
+    let (ours, other) = (made(), made());
+    files.write("our.pem", &ours.cert.pem());
+    for (name, key) in [("our.key", ours.signing_key), ("other.key", other.signing_key)] {
+        files.write(name, &key.serialize_pem());
+        std::fs::set_permissions(files.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    files
+}
+
+#[test]
+fn a_client_certificate_stands_for_user_and_password() {
+    let pool = &with_certificate(&by_certificate("")).load().unwrap().pools[0];
+    assert!(pool.endpoint.identity().is_some());
+    assert_eq!((pool.user.as_str(), &pool.password), ("", &None));
+    let both = by_certificate("user = \"root\"\npassword = { file = \"lab.password\" }");
+    let pool = &with_certificate(&both).load().unwrap().pools[0];
+    assert!(pool.endpoint.identity().is_some() && pool.user == "root" && pool.password.is_some());
+
+    let credential = by_certificate("").replace("key = \"our.key\"", "key = { credential = \"other.key\" }");
+    let files = with_certificate(&credential.replace("our.pem", "cert.pem"));
+    let made = rcgen::generate_simple_self_signed(["xapiary".to_owned()]).unwrap();
+    files.write("cert.pem", &made.cert.pem());
+    files.write("other.key", &made.signing_key.serialize_pem());
+    let surroundings =
+        Surroundings { credentials_folder: Some(files.0.path().to_path_buf()), state_folder: None };
+    assert!(load_in(&files.path("xapiary.toml"), &surroundings).is_ok());
+}
+
+#[test]
+fn each_mistake_about_a_client_certificate_has_its_word() {
+    let plain = by_certificate("").replace("https://10.0.0.10", "http://127.0.0.1");
+    let plain = plain.lines().filter(|line| !line.starts_with("trust")).collect::<Vec<_>>().join("\n");
+    for (config, expected) in [
+        (by_certificate("user = \"root\""), "pool.lab.password: this key is missing"),
+        (by_certificate("").replace("our.pem", "gone"), "client_certificate.certificate: gone: "),
+        (by_certificate("").replace("our.pem", "our.key"), "there is no certificate in PEM form"),
+        (by_certificate("").replace("our.key", "our.pem"), "our.pem may be read or changed by others"),
+        (by_certificate("").replace("our.key", "lab.password"), "there is no unencrypted private key"),
+        (by_certificate("").replace("our.key", "other.key"), "the key does not belong to the certificate"),
+        (
+            by_certificate("").replace(", key = \"our.key\"", ""),
+            "client_certificate.key: this key is missing",
+        ),
+        (
+            by_certificate("").replace("\"our.key\"", "{ credential = \"x\" }"),
+            "client_certificate.key.credential: credentials are handed over by systemd",
+        ),
+        (plain, "a client certificate is shown over https only"),
+    ] {
+        let found = with_certificate(&config).problems();
+        assert!(found.contains(expected), "{config}\n--- gave:\n{found}\n--- without: {expected}");
+        assert!(!found.contains("PRIVATE KEY") && !found.contains("hunter2"), "a secret is shown:\n{found}");
+    }
+}
+
+#[test]
+fn the_wire_is_one_of_three_words() {
+    let wire = |line: &str| Files::new(&format!("{}{line}", good_pool()), "");
+    for (line, expected) in [
+        ("", xapi::Wire::Auto),
+        ("wire = \"auto\"", xapi::Wire::Auto),
+        ("wire = \"xml\"", xapi::Wire::Xml),
+        ("wire = \"json\"", xapi::Wire::Json),
+    ] {
+        assert_eq!(wire(line).load().unwrap().pools[0].wire, expected, "{line}");
+    }
+    let found = wire("wire = \"jsn\"").problems();
+    assert!(found.contains("write \"json\" (possible are \"auto\", \"xml\", \"json\")"), "{found}");
 }
