@@ -1,6 +1,6 @@
 //! A client certificate of a pool as meant: both files are read once, when the configuration is.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use xapi::transport::{Identity, IdentityError};
 
@@ -15,15 +15,16 @@ const MAXIMUM_BYTES: u64 = 256 * 1024;
 
 /// Reads and judges it. `None` when anything is wrong, which has then been recorded.
 pub(super) fn mean(judge: &Judge<'_>, raw: &RawIdentity) -> Option<Identity> {
-    let certificate = file(judge, "certificate", &raw.certificate, judge.folder.join(&raw.certificate.value));
+    let certificate =
+        file(judge, "certificate", &raw.certificate, &judge.folder.join(&raw.certificate.value));
     let key = match &raw.key {
         RawKey::File(name) => {
             let path = judge.folder.join(&name.value);
-            closed(judge, name, &path).and_then(|()| file(judge, "key", name, path))
+            closed(judge, name, &path).and_then(|()| file(judge, "key", name, &path))
         }
         RawKey::Credential(name) => judge
             .credential(name, KEY_CREDENTIAL, "key = \"...\"")
-            .and_then(|path| file(judge, "key", name, path)),
+            .and_then(|path| file(judge, "key", name, &path)),
     };
     match Identity::from_pem(&certificate?, &key?) {
         Ok(identity) => Some(identity),
@@ -53,12 +54,12 @@ pub(super) fn mean(judge: &Judge<'_>, raw: &RawIdentity) -> Option<Identity> {
 
 const KEY_CREDENTIAL: &str = "client_certificate.key.credential";
 
-fn file(judge: &Judge<'_>, key: &str, written: &Located<String>, path: PathBuf) -> Option<Vec<u8>> {
-    let length = std::fs::metadata(&path).map(|metadata| metadata.len());
+fn file(judge: &Judge<'_>, key: &str, written: &Located<String>, path: &Path) -> Option<Vec<u8>> {
+    let length = std::fs::metadata(path).map(|metadata| metadata.len());
     let read =
         length.and_then(
             |length| {
-                if length > MAXIMUM_BYTES { Ok(Err(length)) } else { std::fs::read(&path).map(Ok) }
+                if length > MAXIMUM_BYTES { Ok(Err(length)) } else { std::fs::read(path).map(Ok) }
             },
         );
     let what = match read {
@@ -66,14 +67,14 @@ fn file(judge: &Judge<'_>, key: &str, written: &Located<String>, path: PathBuf) 
         Ok(Err(length)) => {
             format!("{} has {length} bytes, which is no certificate and no key", path.display())
         }
-        Err(error) => format!("{}: {}", path.display(), source::cannot_read(&path, &error).what),
+        Err(error) => format!("{}: {}", path.display(), source::cannot_read(path, &error).what),
     };
     judge.wrong(&written.place, &format!("client_certificate.{key}"), what);
     None
 }
 
 /// A key that others can read is no secret.
-fn closed(judge: &Judge<'_>, written: &Located<String>, path: &std::path::Path) -> Option<()> {
+fn closed(judge: &Judge<'_>, written: &Located<String>, path: &Path) -> Option<()> {
     let Some(mode) = std::fs::metadata(path).ok().and_then(|metadata| open_to_others(&metadata)) else {
         return Some(());
     };

@@ -110,7 +110,8 @@ impl RawPool {
         // A client certificate stands for user and password, unless one of them is written all the same.
         let by_certificate = table.has("client_certificate") && !table.has("user") && !table.has("password");
         let mut required = |key: &'static str, example: &str| {
-            if !table.has(key) && !(by_certificate && key == "user") {
+            let may_be_left_out = by_certificate && key == "user";
+            if !table.has(key) && !may_be_left_out {
                 table.missing(key, &format!("{key} = {example}"));
             }
             table.text(key, example)
@@ -178,7 +179,7 @@ impl RawIdentity {
 
     fn read(pool: &mut Table<'_>) -> Option<RawIdentity> {
         let mut table = pool.table("client_certificate", Self::EXAMPLE)?;
-        let mut required = |key: &'static str, example: &str| {
+        let required = |key: &'static str, example: &str| {
             if !table.has(key) {
                 table.missing(key, &format!("{key} = {example}"));
             }
