@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use recorded::Recorded;
+use smol_str::SmolStr;
 use xapi::Value;
 use xapi::codec::{Limits, Reply, json, xml};
 use xapi::events::Batch;
@@ -94,7 +95,11 @@ fn compare(all: Vec<Recorded>) -> usize {
 #[derive(Debug, PartialEq)]
 enum Meant {
     Reply(Reply),
-    Batch { events: Vec<(&'static str, Record)>, counts: BTreeMap<String, i64>, token: String },
+    Batch {
+        events: Vec<(&'static str, SmolStr, SmolStr, Option<Record>)>,
+        counts: BTreeMap<String, i64>,
+        token: String,
+    },
 }
 
 fn meant(exchange: &Recorded) -> Meant {
@@ -102,10 +107,10 @@ fn meant(exchange: &Recorded) -> Meant {
     match exchange.decode() {
         Ok(value) if method == "event.from" => {
             let batch = Batch::read(value).unwrap_or_else(|error| panic!("{}: {error}", exchange.name));
-            let events = batch.events.into_iter().map(|event| {
-                let fields = event.snapshot.unwrap_or_default();
-                (event.operation.name(), Record::new(&event.class, event.reference, fields))
-            });
+            let events = batch
+                .events
+                .into_iter()
+                .map(|event| (event.operation.name(), event.class, event.reference, event.snapshot));
             let counts = batch.counts.into_iter().map(|(class, count)| (class.to_string(), count));
             Meant::Batch {
                 events: events.collect(),
