@@ -49,7 +49,7 @@ pub(super) fn assert_sound(given: &Struct) -> Result<(), Failure> {
 }
 
 pub(super) fn set_memory(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, &["Halted"], |memory, a| Memory {
+    pool.change_memory(a, "changing_memory_limits", |memory, a| Memory {
         static_min: memory.static_min.min(a.int(1)),
         dynamic_min: a.int(1),
         dynamic_max: a.int(1),
@@ -58,7 +58,7 @@ pub(super) fn set_memory(pool: &mut Pool, a: &Arguments) -> Answered {
 }
 
 pub(super) fn set_memory_limits(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, &["Halted"], |_, a| Memory {
+    pool.change_memory(a, "changing_memory_limits", |_, a| Memory {
         static_min: a.int(1),
         static_max: a.int(2),
         dynamic_min: a.int(3),
@@ -67,19 +67,23 @@ pub(super) fn set_memory_limits(pool: &mut Pool, a: &Arguments) -> Answered {
 }
 
 pub(super) fn set_dynamic_range(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, LIVE, |memory, a| Memory { dynamic_min: a.int(1), dynamic_max: a.int(2), ..memory })
+    pool.change_memory(a, "changing_dynamic_range", |memory, a| Memory {
+        dynamic_min: a.int(1),
+        dynamic_max: a.int(2),
+        ..memory
+    })
 }
 
 pub(super) fn set_dynamic_max(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, LIVE, |memory, a| Memory { dynamic_max: a.int(1), ..memory })
+    pool.change_memory(a, "changing_dynamic_range", |memory, a| Memory { dynamic_max: a.int(1), ..memory })
 }
 
 pub(super) fn set_dynamic_min(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, LIVE, |memory, a| Memory { dynamic_min: a.int(1), ..memory })
+    pool.change_memory(a, "changing_dynamic_range", |memory, a| Memory { dynamic_min: a.int(1), ..memory })
 }
 
 pub(super) fn set_static_range(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, &["Halted"], |memory, a| Memory {
+    pool.change_memory(a, "changing_static_range", |memory, a| Memory {
         static_min: a.int(1),
         static_max: a.int(2),
         ..memory
@@ -87,15 +91,12 @@ pub(super) fn set_static_range(pool: &mut Pool, a: &Arguments) -> Answered {
 }
 
 pub(super) fn set_static_max(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, &["Halted"], |memory, a| Memory { static_max: a.int(1), ..memory })
+    pool.change_memory(a, "changing_static_range", |memory, a| Memory { static_max: a.int(1), ..memory })
 }
 
 pub(super) fn set_static_min(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.change_memory(a, &["Halted"], |memory, a| Memory { static_min: a.int(1), ..memory })
+    pool.change_memory(a, "changing_static_range", |memory, a| Memory { static_min: a.int(1), ..memory })
 }
-
-/// States in which what a VM gets of its memory may change.
-const LIVE: &[&str] = &["Halted", "Running"];
 
 pub(super) fn compute_overhead(pool: &mut Pool, a: &Arguments) -> Answered {
     pool.known("VM", a.text(0))?;
@@ -110,14 +111,14 @@ pub(super) fn maximise_memory(pool: &mut Pool, a: &Arguments) -> Answered {
 }
 
 pub(super) fn set_processors_max(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.assert_state(a.text(0), &["Halted"])?;
+    pool.assert_may(a.text(0), "changing_VCPUs")?;
     assert_processors(pool.database.int("VM", a.text(0), "VCPUs_at_startup"), a.int(1))?;
     pool.database.write("VM", a.text(0), "VCPUs_max", a.int(1));
     Ok(Value::VOID.into())
 }
 
 pub(super) fn set_processors_at_startup(pool: &mut Pool, a: &Arguments) -> Answered {
-    pool.assert_state(a.text(0), &["Halted"])?;
+    pool.assert_may(a.text(0), "changing_VCPUs")?;
     assert_processors(a.int(1), pool.database.int("VM", a.text(0), "VCPUs_max"))?;
     pool.database.write("VM", a.text(0), "VCPUs_at_startup", a.int(1));
     Ok(Value::VOID.into())
@@ -125,10 +126,7 @@ pub(super) fn set_processors_at_startup(pool: &mut Pool, a: &Arguments) -> Answe
 
 pub(super) fn set_processors_live(pool: &mut Pool, a: &Arguments) -> Answered {
     let vm = a.text(0);
-    pool.known("VM", vm)?;
-    if let Some(failure) = rules::refusal(&pool.facts(vm), "changing_VCPUs_live") {
-        return Err(failure);
-    }
+    pool.assert_may(vm, "changing_VCPUs_live")?;
     assert_processors(a.int(1), pool.database.int("VM", vm, "VCPUs_max"))?;
     let metrics = pool.metrics_of(vm);
     pool.database.write("VM_metrics", &metrics, "VCPUs_number", a.int(1));
@@ -190,11 +188,11 @@ impl Pool {
     fn change_memory(
         &mut self,
         arguments: &Arguments,
-        states: &[&str],
+        word: &str,
         change: fn(Memory, &Arguments) -> Memory,
     ) -> Answered {
         let vm = SmolStr::new(arguments.text(0));
-        self.assert_state(&vm, states)?;
+        self.assert_may(&vm, word)?;
         let int = |field| self.database.int("VM", &vm, field);
         let before = Memory {
             static_min: int("memory_static_min"),

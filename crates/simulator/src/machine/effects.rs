@@ -69,15 +69,18 @@ impl Pool {
                 self.tell(vm, "VM_MIGRATED", "migrated");
             }
             Kind::Clone => {
+                self.assert_copyable(vm, plan.kind, None)?;
                 let copy = self.copy_vm(vm, &plan.name, copying::Style::Clone, None, &[]);
                 self.tell(&copy, "VM_CLONED", "cloned");
                 return Ok(Value::String(copy));
             }
             Kind::Copy => {
+                self.assert_copyable(vm, plan.kind, plan.sr.as_ref())?;
                 let copy = self.copy_vm(vm, &plan.name, copying::Style::Clone, plan.sr.as_ref(), &[]);
                 return Ok(Value::String(copy));
             }
             Kind::Snapshot => {
+                self.assert_copyable(vm, plan.kind, None)?;
                 let copy = self.copy_vm(vm, &plan.name, copying::Style::Snapshot, None, &plan.without);
                 self.tell(vm, "VM_SNAPSHOTTED", "snapshotted");
                 return Ok(Value::String(copy));

@@ -15,7 +15,6 @@ use xapi::codec::{Failure, Reply};
 use xapi::{NULL_REF, Value};
 
 use crate::arguments::Arguments;
-use crate::failures;
 use crate::methods::Entry;
 use crate::operation::Operation;
 use crate::pool::Pool;
@@ -60,8 +59,7 @@ pub(crate) const METHODS: &[Entry] = &[
         pool.known("VM", a.text(0)).map(|()| Value::VOID.into())
     }),
     ("VM", "assert_operation_valid", |pool, a| {
-        pool.known("VM", a.text(0))?;
-        rules::refusal(&pool.facts(a.text(0)), a.text(1)).map_or(Ok(Value::VOID.into()), Err)
+        pool.assert_may(a.text(0), a.text(1)).map(|()| Value::VOID.into())
     }),
     ("VM", "assert_can_boot_here", |pool, a| {
         pool.known("VM", a.text(0))?;
@@ -138,10 +136,7 @@ impl Pool {
     /// Begins an operation, or says why it cannot be.
     fn operate(&mut self, kind: Kind, arguments: &Arguments, extra: Extra) -> Result<Outcome, Failure> {
         let vm = SmolStr::new(arguments.text(0));
-        self.known("VM", &vm)?;
-        if let Some(failure) = rules::refusal(&self.facts(&vm), kind.word()) {
-            return Err(failure);
-        }
+        self.assert_may(&vm, kind.word())?;
         if let Some(sr) = &extra.sr {
             self.known("SR", sr)?;
         }
@@ -288,14 +283,9 @@ impl Pool {
         members.and_then(|members| members.get(key)).and_then(Value::as_str).unwrap_or_default()
     }
 
-    /// A VM that is in no state for this.
-    fn assert_state(&self, vm: &str, states: &[&str]) -> Result<(), Failure> {
+    /// Refuses what the rules do not allow now.
+    fn assert_may(&self, vm: &str, word: &str) -> Result<(), Failure> {
         self.known("VM", vm)?;
-        let state = self.database.text("VM", vm, "power_state");
-        if states.contains(&state) {
-            return Ok(());
-        }
-        let expected: Vec<String> = states.iter().map(|state| state.to_ascii_lowercase()).collect();
-        Err(failures::bad_power_state(vm, &expected.join(", "), &state.to_ascii_lowercase()))
+        rules::refusal(&self.facts(vm), word).map_or(Ok(()), Err)
     }
 }

@@ -4,8 +4,8 @@ use smol_str::SmolStr;
 use xapi::codec::Failure;
 use xapi::{NULL_REF, Value};
 
+use super::Kind;
 use super::copying::Style;
-use super::{Kind, rules};
 use crate::operation::Operation;
 use crate::pool::Pool;
 use crate::tasks::Outcome;
@@ -52,10 +52,7 @@ impl Pool {
 
     /// `VM.revert`: begins, or says why it cannot.
     pub(super) fn begin_revert(&mut self, snapshot: &str) -> Result<Outcome, Failure> {
-        self.known("VM", snapshot)?;
-        if let Some(failure) = rules::refusal(&self.facts(snapshot), Kind::Revert.word()) {
-            return Err(failure);
-        }
+        self.assert_may(snapshot, Kind::Revert.word())?;
         let vm = SmolStr::new(self.database.text("VM", snapshot, "snapshot_of"));
         if self.database.row("VM", &vm).is_none() {
             return Err(Failure::new("VM_REVERT_FAILED", [vm.as_str(), snapshot]));
