@@ -417,7 +417,8 @@ impl Feed {
         if acquainted {
             let world = self.pool.read();
             let records = |class| world.of(class).map(|record| &**record);
-            self.pool.client().learn(records("host"), records("Certificate"));
+            self.pool.client().learn_hosts(records("host"));
+            self.pool.client().learn_certificates(records("Certificate"));
         }
         let pool = self.pool.name();
         self.tail.push(numbers.zip(told).map(|(sequence, told)| {

@@ -28,7 +28,11 @@ pub fn differences(pool: &PoolHandle, stored: &Stored) -> Vec<String> {
     let objects = stored.objects();
     let mut kept: BTreeMap<(SmolStr, SmolStr), &Record> =
         objects.iter().map(|record| (key(record), record)).collect();
-    for class in stored.followed() {
+    let followed = stored.followed();
+    if followed.is_empty() {
+        found.push("there is no picture yet".to_owned());
+    }
+    for class in followed {
         for real in pool.records(&class) {
             match kept.remove(&key(&real)) {
                 None => found.push(format!("{class} {} is not in the journal", real.reference)),

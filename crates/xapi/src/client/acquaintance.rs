@@ -24,23 +24,25 @@ impl Client {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Takes over what the pool says now of its hosts and their certificates, in place of what it said before. The client
-    /// asks for both after each login by itself; whoever follows the pool's events tells it of changes in between.
-    ///
-    /// Addresses of hosts become members, tried when the coordinator is lost. Where certificates are pinned, those of
-    /// the hosts are believed from now on beside the configured ones: the pool has announced them over a connection that
-    /// was believed. A certificate that was never announced stays untrusted. Nothing of this outlives the client.
-    pub fn learn<'r>(
-        &self,
-        hosts: impl IntoIterator<Item = &'r Record>,
-        certificates: impl IntoIterator<Item = &'r Record>,
-    ) {
+    /// Takes over the addresses of the pool's hosts in place of those before: they are the members that are tried when the
+    /// coordinator is lost, beside the configured ones. The client asks for them after each login by itself; whoever
+    /// follows the pool's events tells it of changes in between.
+    pub fn learn_hosts<'r>(&self, hosts: impl IntoIterator<Item = &'r Record>) {
         let addresses = hosts.into_iter().map(|host| host.text("address").to_owned());
         let addresses: Vec<String> = addresses.filter(|address| !address.is_empty()).collect();
         // A pool without a host has not told yet.
         if !addresses.is_empty() {
             self.inner.members.lock().unwrap_or_else(PoisonError::into_inner).name(addresses);
         }
+    }
+
+    /// Takes over the pool's `Certificate` records in place of those before. Where certificates are pinned, those that
+    /// hosts show are believed from now on beside the configured ones: the pool has announced them over a connection that
+    /// was believed. A certificate that was never announced stays untrusted. Nothing of this outlives the client.
+    ///
+    /// The client asks for them after each login by itself; whoever follows the pool's events tells it of changes in
+    /// between, so that a certificate that is renewed is known before it is shown.
+    pub fn learn_certificates<'r>(&self, certificates: impl IntoIterator<Item = &'r Record>) {
         let Trust::Pinned(pinned) = self.inner.settings.endpoint.trust() else { return };
         let announced = certificates.into_iter().filter_map(host_certificate).collect();
         for new in self.inner.learned.replace(announced) {
@@ -57,17 +59,17 @@ impl Client {
     /// Makes sure that a session leads to the pool that was followed before.
     pub(super) async fn same_pool(&self, entered: &Entered) -> Result<(), Error> {
         let pools = self.records(entered, "pool").await?;
-        let Some(found) = pools.iter().find_map(|pool| pool.uuid()).map(SmolStr::new) else { return Ok(()) };
+        let found = pools.iter().find_map(|pool| pool.uuid()).map(SmolStr::new);
         let mut known = self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*known {
-            Some(expected) if *expected != found => Err(Error::OtherPool {
+        match (&*known, found) {
+            (Some(expected), found) if found.as_ref() != Some(expected) => Err(Error::OtherPool {
                 endpoint: entered.transports.endpoint().to_string(),
                 expected: expected.clone(),
-                found,
+                found: found.unwrap_or_else(|| "without a uuid".into()),
             }),
-            Some(_) => Ok(()),
-            None => {
-                *known = Some(found);
+            (Some(_), _) => Ok(()),
+            (None, found) => {
+                *known = found;
                 Ok(())
             }
         }
@@ -75,22 +77,16 @@ impl Client {
 
     /// Asks the pool for its members and certificates. A pool that does not tell is followed all the same.
     pub(super) async fn get_acquainted(&self, entered: &Entered) {
-        let told = async {
-            let hosts = self.records(entered, "host").await?;
-            let certificates = match self.inner.settings.endpoint.trust() {
-                Trust::Pinned(_) => self.records(entered, "Certificate").await,
-                _ => Ok(Vec::new()),
-            };
-            let certificates = match certificates {
-                // Older pools have no such class.
-                Err(error) if error.is("MESSAGE_METHOD_UNKNOWN") => Vec::new(),
-                other => other?,
-            };
-            self.learn(&hosts, &certificates);
-            Ok::<_, Error>(())
-        };
-        if let Err(error) = told.await {
-            tracing::warn!(error = error.chain(), "the pool did not tell its members");
+        match self.records(entered, "host").await {
+            Ok(hosts) => self.learn_hosts(&hosts),
+            Err(error) => tracing::warn!(error = error.chain(), "the pool did not tell its members"),
+        }
+        let Trust::Pinned(_) = self.inner.settings.endpoint.trust() else { return };
+        match self.records(entered, "Certificate").await {
+            Ok(certificates) => self.learn_certificates(&certificates),
+            // Older pools have no such class.
+            Err(error) if error.is("MESSAGE_METHOD_UNKNOWN") => {}
+            Err(error) => tracing::warn!(error = error.chain(), "the pool did not tell its certificates"),
         }
     }
 

@@ -20,6 +20,7 @@ use super::exchange::Request;
 use super::transports::Transports;
 use super::{Client, Lease};
 use crate::error::Error;
+use crate::failure::{Failure, Kind};
 use crate::transport::{Address, Endpoint, TransportError};
 
 pub(super) const METHOD: &str = "session.login_with_password";
@@ -100,11 +101,14 @@ impl Client {
                     return Ok(entered);
                 }
                 Some(Err(error)) => {
+                    if error.untrusted() {
+                        tracing::warn!(error = error.chain(), "a member is not what it was");
+                    }
                     if gravity(&error) > gravity(&gravest) {
                         gravest = error;
                     }
                     // The coordinator has said no; nobody else may say yes.
-                    if !others_may_help(&gravest) && !gravest.untrusted() {
+                    if gravity(&gravest) == Gravity::Refused {
                         round.over.store(true, Ordering::Release);
                     }
                 }
@@ -195,11 +199,11 @@ pub(super) fn coordinator_named(error: &Error) -> Option<&str> {
 /// Whether another member may let us in where one did not. Not where the coordinator itself refuses us, and not after a
 /// certificate that nobody announced: that is for an administrator to look at.
 fn others_may_help(error: &Error) -> bool {
-    gravity(error) < Gravity::Refused
+    gravity(error) < Gravity::Untrusted
 }
 
 /// How much an error tells of why there is no session; of several the gravest is reported.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Gravity {
     /// Nobody there.
     Silent,
@@ -207,10 +211,10 @@ enum Gravity {
     NotReady,
     /// Another pool's.
     Astray,
-    /// The pool does not let us in.
-    Refused,
     /// It may not even be the pool.
     Untrusted,
+    /// The pool itself, believed, does not let us in.
+    Refused,
 }
 
 fn gravity(error: &Error) -> Gravity {
@@ -219,27 +223,12 @@ fn gravity(error: &Error) -> Gravity {
         Error::Transport { .. } => Gravity::Silent,
         Error::OtherPool { .. } => Gravity::Astray,
         Error::Decode { .. } => Gravity::NotReady,
-        _ if error.failure().is_some_and(|failure| is_emergency(&failure.code)) => Gravity::NotReady,
+        _ if error.failure().is_some_and(not_ready) => Gravity::NotReady,
         _ => Gravity::Refused,
     }
 }
 
-/// What a member says that has no working pool just now (section 7 of how XAPI behaves: emergency mode), or that is no
-/// coordinator. It may have one later.
-fn is_emergency(code: &str) -> bool {
-    matches!(
-        code,
-        "HOST_IS_SLAVE"
-            | "HOST_STILL_BOOTING"
-            | "HOST_HAS_NO_MANAGEMENT_IP"
-            | "HOST_ITS_OWN_SLAVE"
-            | "HOST_MASTER_CANNOT_TALK_BACK"
-            | "HOST_UNKNOWN_TO_MASTER"
-            | "HOST_XAPI_VERSION_HIGHER_THAN_COORDINATOR"
-            | "HOST_BROKEN"
-            | "HOST_OFFLINE"
-            | "HA_HOST_CANNOT_ACCESS_STATEFILE"
-            | "HA_HEARTBEAT_DAEMON_STARTUP_FAILED"
-            | "HA_POOL_IS_ENABLED_BUT_HOST_IS_DISABLED"
-    )
+/// Whether a member says that it has no working pool just now, or is no coordinator. It may have one later.
+fn not_ready(failure: &Failure) -> bool {
+    matches!(failure.kind(), Kind::NotReady | Kind::HostIsSlave { .. })
 }

@@ -61,7 +61,22 @@ impl Client {
     /// # Ok(()) });
     /// ```
     pub async fn lease(&self) -> Result<Lease, Error> {
+        if let Some(lease) = &self.inner.session.lock().await.lease {
+            return Ok(lease.clone());
+        }
+        // A caller that goes away in the middle must not leave a session behind that nobody knows of.
+        let client = self.clone();
+        match tokio::spawn(async move { client.open_session().await }).await {
+            Ok(outcome) => outcome,
+            Err(failed) if failed.is_panic() => std::panic::resume_unwind(failed.into_panic()),
+            // The runtime is ending, and this caller with it.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    async fn open_session(&self) -> Result<Lease, Error> {
         let mut session = self.inner.session.lock().await;
+        // Another caller may have been quicker.
         if let Some(lease) = &session.lease {
             return Ok(lease.clone());
         }
@@ -119,7 +134,9 @@ impl Client {
     pub async fn logout(&self) {
         // With the session goes the right to clean up.
         _ = tokio::time::timeout(LOGOUT_TIMEOUT, self.inner.waiting.sweep(self)).await;
-        let Some(lease) = self.inner.session.lock().await.lease.take() else { return };
+        // A login that hangs is not waited for.
+        let session = tokio::time::timeout(LOGOUT_TIMEOUT, self.inner.session.lock()).await;
+        let Some(lease) = session.ok().and_then(|mut session| session.lease.take()) else { return };
         self.end(&self.transports(), &lease).await;
     }
 

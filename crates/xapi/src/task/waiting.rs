@@ -23,6 +23,7 @@ use super::state::TaskState;
 use crate::Client;
 use crate::codec::DecodeError;
 use crate::error::Error;
+use crate::failure::Kind;
 use crate::model::Record;
 use crate::value::Value;
 
@@ -230,16 +231,9 @@ pub(super) fn passing(error: &Error) -> bool {
         return false;
     }
     match error.failure() {
-        Some(failure) => matches!(
-            failure.code.as_str(),
-            "SESSION_INVALID"
-                | "HOST_IS_SLAVE"
-                | "HOST_STILL_BOOTING"
-                | "HOST_HAS_NO_MANAGEMENT_IP"
-                | "HOST_MASTER_CANNOT_TALK_BACK"
-                | "HOST_UNKNOWN_TO_MASTER"
-                | "HOST_BROKEN"
-        ),
+        Some(failure) => {
+            matches!(failure.kind(), Kind::SessionInvalid { .. } | Kind::HostIsSlave { .. } | Kind::NotReady)
+        }
         None => match error {
             Error::Password { .. }
             | Error::NoAsync { .. }

@@ -22,14 +22,6 @@ impl LearnedPins {
         new
     }
 
-    /// Believes one more.
-    pub fn add(&self, pin: Fingerprint) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&pin) {
-            known.push(pin);
-        }
-    }
-
     /// Whether a certificate of that fingerprint is believed.
     #[must_use]
     pub fn contains(&self, shown: &Fingerprint) -> bool {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, Issuer, KeyPair, date_time_ymd};
 use xapi::model::Record;
+use xapi::transport::{Endpoint, Trust};
 use xapi::{Client, Struct, Value};
 
 use super::pool::{Certificate, Member, Pool, settings};
@@ -91,7 +93,7 @@ async fn renewed(told: impl FnOnce(&Client, &Certificate)) -> (Client, Member) {
 #[tokio::test]
 async fn a_new_certificate_that_was_announced_is_believed() {
     // As whoever follows the pool's events hears of it over the session that is open.
-    let (client, _one) = renewed(|client, new| client.learn(&[], [&announced(new)])).await;
+    let (client, _one) = renewed(|client, new| client.learn_certificates([&announced(new)])).await;
     assert_eq!(client.lease().await.unwrap().number(), 2);
     assert_eq!(client.call("VM.get_all", &[]).await.unwrap(), "VM.get_all".into());
 }
@@ -102,4 +104,43 @@ async fn a_new_certificate_that_was_not_announced_is_not() {
     let error = client.lease().await.unwrap_err();
     assert!(error.untrusted(), "{}", error.chain());
     assert_eq!(one.requests(), 0, "no password, nothing");
+}
+
+/// An authority of the administrator's, and a certificate that it signed for a while and a name.
+fn signed(name: &str, from: i32, until: i32) -> (Certificate, Trust) {
+    let mut authority = CertificateParams::new([]).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let pem = authority.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(authority, key);
+    let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(until, 1, 1));
+    let signing_key = KeyPair::generate().unwrap();
+    let cert = params.signed_by(&signing_key, &issuer).unwrap();
+    (Certificate::of(CertifiedKey { cert, signing_key }), Trust::Authority(pem.into_bytes()))
+}
+
+#[tokio::test]
+async fn what_an_authority_signed_counts_for_its_name_and_its_time() {
+    for (name, from, until, why) in [
+        ("127.0.0.1", 2000, 2200, None),
+        ("127.0.0.1", 2000, 2001, Some("expired")),
+        ("127.0.0.1", 2190, 2200, Some("not valid yet")),
+        ("other.example", 2000, 2200, Some("not valid for name")),
+    ] {
+        let (certificate, trust) = signed(name, from, until);
+        let pool = Pool::new();
+        let one = pool.https("127.0.0.1:0", &certificate).await;
+        pool.change(|known| known.coordinator = "127.0.0.1".into());
+        let address = format!("https://{}", one.address).parse().unwrap();
+        let client = Client::new(settings(Endpoint::new(address, trust).unwrap())).unwrap();
+        match (client.lease().await, why) {
+            (Ok(_), None) => {}
+            (Err(error), Some(why)) => {
+                assert!(error.untrusted() && error.chain().contains(why), "{name}: {}", error.chain());
+                assert_eq!(one.requests(), 0, "no password, nothing");
+            }
+            (outcome, why) => panic!("{name}, {from} to {until}: {outcome:?}, expected {why:?}"),
+        }
+    }
 }

@@ -51,6 +51,21 @@ async fn however_many_ask_there_is_one_login() {
 }
 
 #[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_session_that_nobody_knows() {
+    let (pool, members) = pool_of(1).await;
+    let client = Client::new(settings(members[0].endpoint())).unwrap();
+    let asking = client.clone();
+    let caller = tokio::spawn(async move { asking.lease().await.map(|_| ()) });
+    until(|| pool.logins() == 1).await;
+    caller.abort();
+    // What was begun is finished, and the next one gets it.
+    client.lease().await.unwrap();
+    assert_eq!((pool.logins(), pool.sessions()), (1, 1));
+    client.logout().await;
+    assert_eq!(pool.sessions(), 0);
+}
+
+#[tokio::test]
 async fn a_member_leads_to_the_coordinator() {
     let (pool, members) = pool_of(3).await;
     let client = Client::new(settings(members[2].endpoint())).unwrap();

@@ -198,7 +198,10 @@ pub(crate) struct Certificate {
 
 impl Certificate {
     pub(crate) fn new() -> Certificate {
-        let made = generate_simple_self_signed(["host.example".to_owned()]).unwrap();
+        Certificate::of(generate_simple_self_signed(["host.example".to_owned()]).unwrap())
+    }
+
+    pub(crate) fn of(made: CertifiedKey<rcgen::KeyPair>) -> Certificate {
         let pin = Fingerprint(Sha256::digest(made.cert.der()).into());
         Certificate { made, pin }
     }
