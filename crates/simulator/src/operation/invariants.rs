@@ -2,6 +2,7 @@
 //! seed is the same on every machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -17,7 +18,10 @@ use crate::options::Options;
 use crate::pool::Pool;
 use crate::random::Random;
 use crate::tasks::Origin;
-use crate::{builtin, operation};
+use crate::{builtin, operation, state_db};
+
+#[path = "../../../../tests/skipped.rs"]
+mod skipped;
 
 /// What is done to objects, and the word by which `allowed_operations` names it; none for what it does not name.
 const DEEDS: &[(&str, &str, Option<&str>)] = &[
@@ -133,17 +137,15 @@ impl Play {
     fn new(seed: u64) -> Self {
         let options = Options { seed, ..Options::default() };
         let pool = builtin::pool(options, jiff::Timestamp::UNIX_EPOCH);
-        let mut play = Play {
-            pool,
-            dice: Random::new(seed),
-            now: Moment::ZERO,
-            filling: BTreeMap::new(),
-            log: Vec::new(),
-        };
+        let mut play = Play::of(pool, seed);
         for sr in play.all("SR") {
             play.filling.insert(sr.clone(), play.beside(&sr));
         }
         play
+    }
+
+    fn of(pool: Pool, seed: u64) -> Self {
+        Play { pool, dice: Random::new(seed), now: Moment::ZERO, filling: BTreeMap::new(), log: Vec::new() }
     }
 
     fn all(&self, class: &str) -> Vec<SmolStr> {
@@ -444,6 +446,30 @@ fn empty() -> Value {
 
 fn record_of(members: &[(&'static str, Value)]) -> Value {
     Value::Struct(members.iter().map(|(name, value)| (SmolStr::new_static(name), value.clone())).collect())
+}
+
+#[test]
+fn saved_pools_bear_whatever_is_done() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/pools");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        return skipped::skipped(&format!("there is no {}", folder.display()));
+    };
+    for file in files {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let (database, _) = state_db::load(&bytes).unwrap();
+        let pool = Pool::new(database, Random::new(7), Options::default(), jiff::Timestamp::UNIX_EPOCH);
+        let mut play = Play::of(pool, 7);
+        // What the file says is served as it stands; from here on the lists are ours.
+        play.pool.judge_all();
+        for _ in 0..60 {
+            play.act();
+            let seconds = u64::try_from(play.dice.below(5)).unwrap();
+            play.pass(seconds);
+        }
+        play.check_lists();
+        play.pass(2000);
+        play.check_lists();
+    }
 }
 
 proptest! {
