@@ -152,6 +152,12 @@ impl Pool {
         };
         match kind {
             Kind::Start | Kind::StartOn => self.assert_bootable(&vm)?,
+            Kind::Resume | Kind::ResumeOn => {
+                let image = self.database.text("VM", &vm, "suspend_VDI");
+                if self.database.row("VDI", image).is_none() {
+                    return Err(Failure::new("VM_HAS_NO_SUSPEND_VDI", [vm]));
+                }
+            }
             Kind::Suspend | Kind::Checkpoint => {
                 let sr = self.suspend_sr(&vm)?;
                 self.assert_room(&sr, self.memory_of(&vm))?;

@@ -60,6 +60,17 @@ impl Pool {
     /// Takes a disk away, with the drives that hold it, and gives its room back.
     pub(crate) fn remove_vdi(&mut self, vdi: &str) {
         self.account(vdi, -1);
+        if self.database.text("VDI", vdi, "type") == "suspend" {
+            // A suspended VM without its image stays so, and cannot be resumed.
+            let sleepers: Vec<SmolStr> = self
+                .database
+                .table("VM")
+                .map(|table| table.with("suspend_VDI", vdi).cloned().collect())
+                .unwrap_or_default();
+            for vm in sleepers {
+                self.database.write("VM", &vm, "suspend_VDI", NULL_REF);
+            }
+        }
         for vbd in self.database.words("VDI", vdi, "VBDs") {
             self.database.delete("VBD", &vbd);
         }

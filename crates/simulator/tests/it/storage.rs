@@ -189,3 +189,16 @@ async fn plugging_fails_as_drivers_fail() {
     let refused = client.refused("PBD.create", &[given]).await;
     assert_eq!(refused, format!("SR_NOT_SHARABLE [{}, {}]", local.as_str().unwrap(), other.reference));
 }
+
+#[tokio::test]
+async fn without_its_image_a_suspended_vm_sleeps_for_ever() {
+    let (_running, client) = client::fast().await;
+    let vm = client.vm("desktop-3").await;
+    let image = client.field("VM", &vm, "suspend_VDI").await;
+    client.ok("VDI.destroy", &[image]).await;
+    assert_eq!(client.field("VM", &vm, "suspend_VDI").await, xapi::NULL_REF.into());
+    let refused = client.refused("VM.resume", &[vm.clone(), false.into(), false.into()]).await;
+    assert_eq!(refused, format!("VM_HAS_NO_SUSPEND_VDI [{}]", vm.as_str().unwrap()));
+    client.ok("VM.hard_shutdown", std::slice::from_ref(&vm)).await;
+    assert_eq!(client.field("VM", &vm, "power_state").await, "Halted".into());
+}
