@@ -1,7 +1,11 @@
 //! The command line: what can be asked of the program, and how its answers look.
 
+mod call;
 mod check;
 mod demo;
+mod objects;
+mod output;
+mod pool_choice;
 mod run;
 mod simulate;
 
@@ -41,6 +45,15 @@ enum Command {
     /// The pool is made up (2 hosts, about 40 VMs) or comes from a real pool's state database, of which only a copy in
     /// memory changes. Any XAPI client can talk to it over each door that is opened.
     Simulate(simulate::Arguments),
+    /// Call any method of a pool
+    ///
+    /// Logs in, finds the objects that the arguments name, calls, prints the result and logs out. With --async the call
+    /// becomes a task, whose progress is shown until it ends.
+    Call(call::Arguments),
+    /// List objects of a pool
+    ///
+    /// All of a class, or those that a query fits, with the fields that you choose.
+    Objects(objects::Arguments),
     /// Show the whole thing at work on a simulated pool, in a minute
     ///
     /// Starts a simulated pool and the daemon with a plugin, crashes a VM and tells what happens, step by step.
@@ -74,6 +87,8 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Command::Run(arguments) => run::run(&arguments).await,
         Command::Check(arguments) => check::check(&arguments).await,
         Command::Simulate(arguments) => simulate::simulate(&arguments).await,
+        Command::Call(arguments) => call::call(&arguments).await,
+        Command::Objects(arguments) => objects::objects(&arguments).await,
         Command::Demo(arguments) => demo::demo(&arguments).await,
     };
     match outcome {
@@ -83,9 +98,15 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Ok(Answer::Unreachable) => ExitCode::from(3),
         Err(error) => {
             anstream::eprintln!("xapiary: {}", chain(&error));
-            ExitCode::from(1)
+            ExitCode::from(if unreachable(&error) { 3 } else { 1 })
         }
     }
+}
+
+/// Whether a pool could not be reached, or did not let us in.
+fn unreachable(error: &anyhow::Error) -> bool {
+    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<xapi::Error>());
+    causes.into_iter().any(|error| !matches!(error, xapi::Error::Xapi { .. }))
 }
 
 /// The error with its causes; problems of a configuration keep their lines.

@@ -119,7 +119,11 @@ impl Config {
     }
 }
 
-fn write_secret(path: &Path, secret: &str) {
+/// Writes a file that its owner alone may read.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn write_secret(path: &Path, secret: &str) {
     let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
     let mut file = file.expect("a file for the password can be made");
     std::io::Write::write_all(&mut file, secret.as_bytes()).expect("the password can be written");

@@ -18,7 +18,7 @@ mod tls_front;
 mod waiting;
 mod world;
 
-pub use config::{Config, Grant, KEEPALIVE_GRANT, PoolSection};
+pub use config::{Config, Grant, KEEPALIVE_GRANT, PoolSection, write_secret};
 pub use daemon::{Daemon, Ended};
 pub use log::Line;
 pub use picture::differences;

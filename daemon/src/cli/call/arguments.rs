@@ -1,0 +1,324 @@
+//! What was typed, turned into a method's arguments by the schema. Pure: where an object is named or given by uuid, that
+//! is noted, and looked up later. Knows no pool.
+
+use std::fmt;
+
+use smol_str::SmolStr;
+use xapi::model::schema::{self, Method, Parameter, Type};
+use xapi::{NULL_REF, Struct, Value};
+
+/// One argument, in which objects may still have to be found.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Draft {
+    /// Nothing to be found in it.
+    Value(Value),
+    /// The object of this class that has this uuid or name.
+    Find {
+        /// The class with its case on the wire.
+        class: &'static str,
+        /// A uuid or a name.
+        text: String,
+    },
+    /// A set.
+    Set(Vec<Draft>),
+    /// A map or a record.
+    Map(Vec<(SmolStr, Draft)>),
+}
+
+/// Why the arguments do not fit the method.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(super) enum ArgumentError {
+    /// Too many.
+    #[error("{method} takes {takes}, and {surplus:?} is one more")]
+    Surplus { method: String, takes: String, surplus: String },
+    /// One that must be there is not.
+    #[error("{method} takes {takes}, and {missing} is missing")]
+    Missing { method: String, takes: String, missing: &'static str },
+    /// Given twice, by name or by name and place.
+    #[error("{0} is given twice")]
+    Twice(&'static str),
+    /// By place after one by name.
+    #[error("{0:?} has no name and comes after arguments that have: give those without a name first")]
+    Unnamed(String),
+    /// Of another type.
+    #[error("{parameter} of {method} is {kind}, and {text:?} is none{hint}")]
+    Kind { method: String, parameter: &'static str, kind: String, text: String, hint: String },
+}
+
+/// Reads arguments for a method that the schema knows. The session is not among them.
+pub(super) fn read(name: &str, method: &Method, given: &[String]) -> Result<Vec<Draft>, ArgumentError> {
+    let parameters = own_parameters(method);
+    let mut drafts: Vec<Option<Draft>> = vec![None; parameters.len()];
+    let mut named = false;
+    for (index, text) in given.iter().enumerate() {
+        let by_name = text.split_once('=').and_then(|(parameter, value)| {
+            let at = parameters.iter().position(|known| known.name == parameter)?;
+            Some((at, value))
+        });
+        let (at, value) = match by_name {
+            Some(by_name) => {
+                named = true;
+                by_name
+            }
+            None if named => return Err(ArgumentError::Unnamed(text.clone())),
+            None => (index, text.as_str()),
+        };
+        let (Some(parameter), Some(place)) = (parameters.get(at), drafts.get_mut(at)) else {
+            return Err(ArgumentError::Surplus {
+                method: name.to_owned(),
+                takes: takes(method),
+                surplus: text.clone(),
+            });
+        };
+        let draft = draft(&parameter.kind, value).ok_or_else(|| ArgumentError::Kind {
+            method: name.to_owned(),
+            parameter: parameter.name,
+            kind: in_words(&parameter.kind),
+            text: value.to_owned(),
+            hint: misspelt(parameters, value).unwrap_or_else(|| how(&parameter.kind).to_owned()),
+        })?;
+        if place.replace(draft).is_some() {
+            return Err(ArgumentError::Twice(parameter.name));
+        }
+    }
+    // What is optional stands at the end, and xapi takes it by place: what comes after the last one given is left out.
+    let count = drafts.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+    let count = count.max(parameters.len().saturating_sub(method.optional));
+    let missing = |at: usize| parameters.get(at).map_or("an argument", |parameter| parameter.name);
+    drafts
+        .into_iter()
+        .take(count)
+        .enumerate()
+        .map(|(at, draft)| {
+            draft.ok_or_else(|| ArgumentError::Missing {
+                method: name.to_owned(),
+                takes: takes(method),
+                missing: missing(at),
+            })
+        })
+        .collect()
+}
+
+/// Reads arguments for a method that the schema does not know: JSON where it is some, text otherwise.
+pub(super) fn read_untyped(given: &[String]) -> Vec<Draft> {
+    given
+        .iter()
+        .map(|text| Draft::Value(serde_json::from_str(text).map_or_else(|_| text.as_str().into(), untyped)))
+        .collect()
+}
+
+/// What a method takes, for a person: `vm (VM), start_paused (bool)`.
+pub(super) fn takes(method: &Method) -> String {
+    let parameters = own_parameters(method);
+    let required = parameters.len().saturating_sub(method.optional);
+    let words: Vec<String> = parameters
+        .iter()
+        .enumerate()
+        .map(|(at, parameter)| {
+            let left_out = if at >= required { ", may be left out" } else { "" };
+            format!("{} ({}{left_out})", parameter.name, in_words(&parameter.kind))
+        })
+        .collect();
+    if words.is_empty() { "no arguments".to_owned() } else { words.join(", ") }
+}
+
+/// All parameters but the session, which the client puts in front.
+fn own_parameters(method: &Method) -> &'static [Parameter] {
+    match method.parameters {
+        [Parameter { name: "session_id", .. }, rest @ ..] => rest,
+        all => all,
+    }
+}
+
+fn draft(kind: &Type, text: &str) -> Option<Draft> {
+    let value = match kind {
+        Type::String | Type::Enum(_) => Value::from(text),
+        Type::Int => Value::Int(text.parse().ok()?),
+        Type::Float => Value::Float(text.parse().ok()?),
+        Type::Bool => Value::Bool(text.parse().ok()?),
+        Type::DateTime => Value::DateTime(text.into()),
+        Type::Void => Value::VOID,
+        Type::Ref(class) => return Some(reference(class, text)),
+        Type::Set(_) | Type::Map(..) | Type::Record(_) => {
+            return structured(kind, serde_json::from_str(text).ok()?);
+        }
+        Type::Option(inner) => return draft(inner, text),
+    };
+    Some(Draft::Value(value))
+}
+
+fn reference(class: &'static str, text: &str) -> Draft {
+    match text {
+        "" | "null" => Draft::Value(NULL_REF.into()),
+        opaque if opaque.starts_with("OpaqueRef:") => Draft::Value(opaque.into()),
+        other => Draft::Find { class, text: other.to_owned() },
+    }
+}
+
+/// The same for what stands inside a set, a map or a record, where texts are JSON's own.
+fn structured(kind: &Type, json: serde_json::Value) -> Option<Draft> {
+    use serde_json::Value as Json;
+    Some(match (kind, json) {
+        (Type::Set(element), Json::Array(elements)) => {
+            Draft::Set(elements.into_iter().map(|json| structured(element, json)).collect::<Option<_>>()?)
+        }
+        (Type::Map(_, element), Json::Object(members)) => Draft::Map(
+            members
+                .into_iter()
+                .map(|(name, json)| Some((name.into(), structured(element, json)?)))
+                .collect::<Option<_>>()?,
+        ),
+        (Type::Record(class), Json::Object(members)) => {
+            let class = schema::class(class)?;
+            let member = |(name, json): (String, Json)| {
+                // A field that we do not know may be one of a newer pool.
+                let draft = match class.field(&name) {
+                    Some(field) => structured(&field.kind, json)?,
+                    None => Draft::Value(untyped(json)),
+                };
+                Some((name.into(), draft))
+            };
+            Draft::Map(members.into_iter().map(member).collect::<Option<_>>()?)
+        }
+        (Type::Set(_) | Type::Map(..) | Type::Record(_), _) => return None,
+        (Type::Int, Json::Number(number)) => Draft::Value(Value::Int(number.as_i64()?)),
+        (Type::Float, Json::Number(number)) => Draft::Value(Value::Float(number.as_f64()?)),
+        (Type::Bool, Json::Bool(truth)) => Draft::Value(Value::Bool(truth)),
+        (Type::Option(inner), json) => structured(inner, json)?,
+        (_, Json::String(text)) => draft(kind, &text)?,
+        _ => return None,
+    })
+}
+
+fn untyped(json: serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match json {
+        Json::Null => Value::VOID,
+        Json::Bool(truth) => Value::Bool(truth),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => text.into(),
+        Json::Array(elements) => Value::Array(elements.into_iter().map(untyped).collect()),
+        Json::Object(members) => Value::Struct(
+            members.into_iter().map(|(name, json)| (name.into(), untyped(json))).collect::<Struct>(),
+        ),
+    }
+}
+
+fn in_words(kind: &Type) -> String {
+    struct Words<'a>(&'a Type);
+    impl fmt::Display for Words<'_> {
+        fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match self.0 {
+                Type::String => out.write_str("text"),
+                Type::Int => out.write_str("a whole number"),
+                Type::Float => out.write_str("a number"),
+                Type::Bool => out.write_str("true or false"),
+                Type::DateTime => out.write_str("a date"),
+                Type::Void => out.write_str("nothing"),
+                Type::Ref(class) => write!(out, "a {class}"),
+                Type::Enum(name) => write!(out, "a word of {name}"),
+                Type::Set(element) => write!(out, "a set, each {}", Words(element)),
+                Type::Map(_, element) => write!(out, "a map, each {}", Words(element)),
+                Type::Record(class) => write!(out, "a record of {class}"),
+                Type::Option(inner) => Words(inner).fmt(out),
+            }
+        }
+    }
+    Words(kind).to_string()
+}
+
+/// What to write instead.
+fn how(kind: &Type) -> &'static str {
+    match kind {
+        Type::Set(Type::Ref(_)) => ": write JSON, such as [\"UUID\", \"NAME\"]",
+        Type::Set(_) => ": write JSON, such as [\"one\", \"two\"]",
+        Type::Map(..) | Type::Record(_) => ": write JSON, such as {\"name\": \"value\"}",
+        _ => "",
+    }
+}
+
+/// `strat_paused=true` where no parameter is named so.
+fn misspelt(parameters: &'static [Parameter], text: &str) -> Option<String> {
+    let (written, _) = text.split_once('=')?;
+    let (nearness, nearest) = parameters
+        .iter()
+        .map(|parameter| (strsim::jaro_winkler(written, parameter.name), parameter.name))
+        .max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (nearness > 0.8).then(|| format!(": did you mean {nearest}=?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(method: &str, texts: &[&str]) -> Result<Vec<Draft>, ArgumentError> {
+        let (_, known) = schema::method(method).expect("the method is in the schema");
+        read(method, known, &texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+    }
+
+    fn find(class: &'static str, text: &str) -> Draft {
+        Draft::Find { class, text: text.to_owned() }
+    }
+
+    #[test]
+    fn arguments_come_by_place_or_by_name_and_are_typed() {
+        let expected =
+            vec![find("VM", "web=1"), Draft::Value(Value::Bool(true)), Draft::Value(Value::Bool(false))];
+        assert_eq!(given("VM.start", &["web=1", "true", "false"]), Ok(expected.clone()));
+        assert_eq!(given("VM.start", &["web=1", "force=false", "start_paused=true"]), Ok(expected));
+    }
+
+    #[test]
+    fn an_opaque_reference_needs_no_looking_up() {
+        let drafts = given("VM.get_record", &["OpaqueRef:1"]);
+        assert_eq!(drafts, Ok(vec![Draft::Value("OpaqueRef:1".into())]));
+        assert_eq!(given("VM.get_record", &["null"]), Ok(vec![Draft::Value(NULL_REF.into())]));
+    }
+
+    #[test]
+    fn sets_maps_and_records_are_json_in_which_objects_are_found_too() {
+        let record =
+            r#"{"name_label": "a", "user_version": 1, "affinity": "h1", "VCPUs_max": 2, "later": [1]}"#;
+        let drafts = given("VM.create", &[record]).expect("they fit");
+        let [Draft::Map(members)] = &drafts[..] else { panic!("{drafts:?}") };
+        assert!(members.contains(&("affinity".into(), find("host", "h1"))), "{members:?}");
+        assert!(members.contains(&("VCPUs_max".into(), Draft::Value(Value::Int(2)))), "{members:?}");
+        assert!(members.contains(&("later".into(), Draft::Value(Value::Array(vec![Value::Int(1)])))));
+        let tags = given("VM.set_tags", &["web", r#"["a", "b"]"#]).expect("they fit");
+        assert_eq!(tags[1], Draft::Set(vec![Draft::Value("a".into()), Draft::Value("b".into())]));
+    }
+
+    #[test]
+    fn what_does_not_fit_says_why_and_what_to_write() {
+        let told = |method, texts: &[&str]| given(method, texts).expect_err("they do not fit").to_string();
+        assert_eq!(
+            told("VM.start", &["web", "true"]),
+            "VM.start takes vm (a VM), start_paused (true or false), force (true or false), and force is missing"
+        );
+        assert_eq!(
+            told("VM.start", &["web", "maybe", "true"]),
+            "start_paused of VM.start is true or false, and \"maybe\" is none"
+        );
+        assert_eq!(
+            told("VM.start", &["web", "strat_paused=true", "true"]),
+            "start_paused of VM.start is true or false, and \"strat_paused=true\" is none: did you mean \
+             start_paused=?"
+        );
+        assert!(told("VM.set_tags", &["web", "a,b"]).ends_with("write JSON, such as [\"one\", \"two\"]"));
+        assert_eq!(told("VM.start", &["vm=a", "vm=b"]), "vm is given twice");
+        assert!(told("VM.get_all", &["a"]).starts_with("VM.get_all takes no arguments"));
+        assert!(told("VM.start", &["vm=a", "b"]).contains("give those without a name first"));
+    }
+
+    #[test]
+    fn what_is_optional_may_be_left_out() {
+        let login = |texts: &[&str]| given("session.login_with_password", texts).map(|drafts| drafts.len());
+        assert_eq!(login(&["root", "secret"]), Ok(2));
+        assert_eq!(login(&["root", "secret", "1.0"]), Ok(3));
+        let told = login(&["root", "secret", "originator=me"]).expect_err("version is missing").to_string();
+        assert!(told.ends_with("and version is missing"), "{told}");
+    }
+}
