@@ -106,7 +106,12 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
 /// Whether a pool could not be reached, or did not let us in.
 fn unreachable(error: &anyhow::Error) -> bool {
     let causes = error.chain().filter_map(|cause| cause.downcast_ref::<xapi::Error>());
-    causes.into_iter().any(|error| !matches!(error, xapi::Error::Xapi { .. }))
+    causes.into_iter().any(|error| {
+        matches!(
+            error,
+            xapi::Error::Login { .. } | xapi::Error::Transport { .. } | xapi::Error::Waiting { .. }
+        )
+    })
 }
 
 /// The error with its causes; problems of a configuration keep their lines.

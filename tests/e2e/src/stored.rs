@@ -82,7 +82,8 @@ impl Stored {
     pub fn followed(&self) -> Vec<String> {
         let position = self.texts("SELECT position FROM pool WHERE name = 'lab'");
         let classes = position.first().and_then(|row| row[0].split(' ').nth(1).map(str::to_owned));
-        classes.iter().flat_map(|classes| classes.split(',')).map(str::to_owned).collect()
+        let named = classes.iter().flat_map(|classes| classes.split(',')).filter(|class| !class.is_empty());
+        named.map(str::to_owned).collect()
     }
 
     /// The pool's objects as last seen.
