@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use tokio::sync::watch;
 use xapi::events::{Ending, WorldChange, ending};
 use xapi::model::World;
-use xapi::{CallOptions, Client, Error, TaskFeed, Value};
+use xapi::{CallOptions, Client, Error, Mark, TaskFeed, Value};
 
 /// How long a task may go on after the delivery that started it, for us to destroy it.
 const TASK_RELEASE: Duration = Duration::from_secs(600);
@@ -26,6 +26,8 @@ pub(crate) struct LivePool {
     state: watch::Sender<PoolState>,
     /// When a change of our own came round last.
     heard: watch::Sender<Option<std::time::Instant>>,
+    /// What tasks that we start are known by, also after a restart.
+    mark: Option<Mark>,
 }
 
 /// Where a pool stands.
@@ -46,6 +48,7 @@ pub(crate) enum PoolState {
 impl LivePool {
     pub(crate) fn new(name: SmolStr, client: Client, world: World) -> Self {
         LivePool {
+            mark: mark(&name),
             name,
             tasks: Arc::new(client.task_feed()),
             client,
@@ -127,6 +130,20 @@ impl LivePool {
         }
     }
 
+    /// Destroys the tasks that an earlier run of this daemon started and did not live to destroy.
+    pub(super) async fn release_left_tasks(&self) {
+        let Some(mark) = &self.mark else { return };
+        match self.client.marked(mark.key()).await {
+            Ok(tasks) => {
+                let left = tasks.iter().filter(|task| task.mark() == Some(mark));
+                self.release_tasks(left.map(|task| task.reference().clone()).collect());
+            }
+            Err(error) => {
+                tracing::debug!(pool = %self.name, error = error.chain(), "looking for tasks of an earlier run");
+            }
+        }
+    }
+
     async fn release_task(&self, task: &str) {
         let mut changed = self.changed.subscribe();
         let shown = async {
@@ -146,6 +163,13 @@ impl LivePool {
             tracing::debug!(pool = %self.name, error = error.chain(), "destroying an ended task");
         }
     }
+}
+
+/// The mark of this daemon's tasks in a pool: other daemons of other machines may follow the same pool. None where the
+/// machine's name cannot be sent, then tasks are left to xapi after a crash.
+fn mark(pool: &str) -> Option<Mark> {
+    let machine = rustix::system::uname();
+    Mark::new("xapiary", &format!("{}/{pool}", machine.nodename().to_string_lossy())).ok()
 }
 
 fn told(state: xapi::TaskState) -> TaskState {
@@ -193,7 +217,8 @@ impl Pool for LivePool {
         arguments: Vec<Value>,
     ) -> BoxFuture<'a, Result<SmolStr, CallError>> {
         Box::pin(async move {
-            let task = self.client.start(method, &arguments, &CallOptions::default()).await;
+            let options = self.mark.clone().map(CallOptions::marked).unwrap_or_default();
+            let task = self.client.start(method, &arguments, &options).await;
             // Its record stays: the delivery's tasks are destroyed when nobody will ask for them again.
             task.map(xapi::Task::keep).map_err(|error| call_error(&error))
         })

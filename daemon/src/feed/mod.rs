@@ -63,6 +63,8 @@ pub(crate) struct Feed {
     /// Answers in a row that could not be read.
     unreadable: u32,
     canary: Canary,
+    /// Whether tasks of an earlier run were looked for.
+    tidied: bool,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
@@ -171,6 +173,7 @@ impl Feed {
             barren: 0,
             unreadable: 0,
             canary: Canary::new(CANARY, Instant::now()),
+            tidied: false,
             pulse,
             stop,
         }
@@ -310,6 +313,10 @@ impl Feed {
         self.append(told, step.changes, received).await?;
         if following || *self.pool.state().borrow() != PoolState::Following {
             self.pool.set_state(PoolState::Following);
+        }
+        if following && !std::mem::replace(&mut self.tidied, true) {
+            let pool = self.pool.clone();
+            tokio::spawn(async move { pool.release_left_tasks().await });
         }
         Ok(())
     }

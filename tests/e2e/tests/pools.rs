@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use e2e::{Config, Daemon, LIMIT, PASSWORD, Stored, StoredChange, World, until};
 use secrecy::SecretString;
+use simulator::PoolHandle;
 use xapi::codec::Limits;
 use xapi::model::Record;
 use xapi::transport::{Endpoint, Trust};
-use xapi::{Client, Settings, Value, Wire};
+use xapi::{CallOptions, Client, Mark, Settings, Value, Wire};
 
 /// One test for each file and door, so that they run side by side.
 macro_rules! real_pools {
@@ -159,4 +160,29 @@ fn administrator(world: &World) -> Client {
         wire: Wire::Auto,
     })
     .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_that_an_earlier_run_left_are_destroyed_and_those_of_others_are_not() {
+    let world = World::builtin().await;
+    let admin = administrator(&world);
+    let vm = Value::from(world.pool().find_vm("backup").unwrap());
+    let here = rustix::system::uname();
+    let left = Mark::new("xapiary", &format!("{}/lab", here.nodename().to_string_lossy())).unwrap();
+    let others = Mark::new("xapiary", "elsewhere/lab").unwrap();
+    let mut tasks = Vec::new();
+    for mark in [left, others] {
+        let options = CallOptions::marked(mark);
+        let task = admin.start("VM.snapshot", &[vm.clone(), "left".into()], &options).await.unwrap();
+        // Given up without destroying it, as a program that is killed does.
+        tasks.push(task.keep());
+    }
+    let daemon = world.start(&world.config());
+    let pool = world.pool();
+    let only_that_of_others = |pool: &PoolHandle| {
+        pool.record("task", &tasks[0]).is_none() && pool.record("task", &tasks[1]).is_some()
+    };
+    assert!(pool.wait_until(LIMIT, only_that_of_others).await, "{:?}", pool.records("task"));
+    assert!(daemon.terminate().await.status.success());
+    admin.logout().await;
 }
