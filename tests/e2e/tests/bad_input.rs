@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use e2e::{Daemon, Grant, KEEPALIVE_GRANT, LIMIT, Line, PASSWORD, SmallDisk, World, differences, until};
+use e2e::{
+    Config, Daemon, Grant, KEEPALIVE_GRANT, LIMIT, Line, PASSWORD, SmallDisk, World, differences, until,
+};
 use simulator::{PoolHandle, Spoil};
 use smol_str::{SmolStr, format_smolstr};
 use xapi::{Struct, Value};
@@ -160,11 +162,17 @@ async fn a_login_that_is_answered_by_nonsense_is_tried_again() {
     assert!(daemon.terminate().await.status.success());
 }
 
+/// The shipped plugin, also let look at networks.
+fn with_networks() -> String {
+    format!("{KEEPALIVE_GRANT}\n[[read]]\nclass = [\"network\"]\nfields = [\"*\"]\n")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_ended_is_replaced_once_and_the_gap_is_marked() {
     let world = World::builtin().await;
     let pool = world.pool();
-    let daemon = world.start(&world.config());
+    let config = Config { grants: vec![Grant::keepalive(&with_networks())], ..world.config() };
+    let daemon = world.start(&config);
     daemon.following().await;
     world.alike().await;
     let (seen, unseen) = ("seen to change", "changed in the gap");

@@ -150,7 +150,7 @@ async fn mistakes_are_told_with_what_to_do() {
         ("call", &["VM.set_name_label", "web-1", "new", "--async"], 1, "has no asynchronous form"),
         ("objects", &["VN"], 2, "there is no class \"VN\""),
         ("objects", &["VM", "--where", "power_state > 3"], 2, "at character 13"),
-        ("objects", &["VM", "--follow", "VBDs.VID"], 2, "VBD has no field \"VID\", did you mean \"VDI\"?"),
+        ("objects", &["VM", "--follow", "VBDs.VID"], 2, "VBD has no field \"VID\""),
         ("objects", &["VM", "--follow", "name_label"], 2, "is no reference"),
         ("objects", &["VM", "--where", "powerstate = 'x'"], 2, "did you mean \"power_state\"?"),
         ("objects", &["VM", "--fields", "powerstate"], 2, "did you mean \"power_state\"?"),

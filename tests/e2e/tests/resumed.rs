@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use e2e::{
-    Config, Daemon, Grant, KEEPALIVE_GRANT, LIMIT, Stored, StoredEffect, World, guest, until, vm_keepalive,
+    Config, Daemon, Grant, KEEPALIVE_GRANT, LIMIT, Stored, StoredChange, StoredEffect, World, guest, until,
+    vm_keepalive,
 };
 use simulator::PoolHandle;
 use xapi::Value;
@@ -201,4 +202,43 @@ async fn an_open_delivery_that_nothing_wants_any_more_becomes_a_dead_letter() {
     assert!(daemon.terminate().await.status.success());
     assert_eq!(stored.cursor("exchanged"), Some(stored.last()));
     assert_eq!(stored.dead().len(), 1, "{:?}", stored.dead());
+}
+
+/// What follows from a grant that was widened and narrowed again between runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn classes_that_come_and_go_with_grants_are_no_news() {
+    let world = World::builtin().await;
+    let pool = world.pool();
+    let narrow = config(&world, Grant::keepalive(KEEPALIVE_GRANT));
+    let wider = format!("{KEEPALIVE_GRANT}\n[[read]]\nclass = [\"network\"]\nfields = [\"*\"]\n");
+    let wide = config(&world, Grant::keepalive(&wider));
+    let networks =
+        |world: &World| world.stored().objects().iter().filter(|object| object.class == "network").count();
+    let daemon = world.start(&narrow);
+    daemon.following().await;
+    world.alike().await;
+    assert_eq!(networks(&world), 0, "nobody wants them");
+    assert!(daemon.terminate().await.status.success());
+
+    // One that is there already is no news, what happens from now on is.
+    let daemon = world.start(&wide);
+    daemon.following().await;
+    world.alike().await;
+    assert_eq!(networks(&world), pool.records("network").len());
+    let network = pool.records("network").remove(0).reference;
+    pool.set("network", &network, "name_description", "another description").unwrap();
+    world.alike().await;
+    assert!(daemon.terminate().await.status.success());
+
+    let daemon = world.start(&narrow);
+    daemon.following().await;
+    world.alike().await;
+    assert!(daemon.terminate().await.status.success());
+    let stored = world.stored();
+    assert_eq!(networks(&world), 0, "they have left the picture");
+    let of_networks = |change: &StoredChange| {
+        change.new.as_ref().or(change.old.as_ref()).is_some_and(|record| record.class == "network")
+    };
+    let told = stored.changes().into_iter().filter(of_networks);
+    assert_eq!(told.map(|change| change.operation).collect::<Vec<_>>(), ["modified"]);
 }
