@@ -110,6 +110,16 @@ fn damaged_batches_of_events() {
     assert!(feed(entries::event_batch) > 4000);
 }
 
+/// What libFuzzer found in batches, made small.
+#[test]
+fn findings_stay_fixed() {
+    // A field that the schema does not know, twice: the record seemed to differ from itself.
+    entries::event_batch(
+        br#"{"result":{"token":"1,1","valid_ref_counts":{"vm":1},"events":[{"id":"1","class":"vm",
+        "operation":"mod","ref":"OpaqueRef:a","snapshot":{"uuid":"u","new":"1","new":"2","uuid":"v"}}]}}"#,
+    );
+}
+
 #[test]
 fn damaged_results_of_tasks() {
     // The value inside an answer is written as a task's result is.

@@ -3,6 +3,8 @@
 //! A pool's records are mostly empty maps, empty lists, zeros and references to nothing. Such a value is one bit here;
 //! only others take a place in the slice. What a record says and how it compares does not depend on that.
 
+use std::collections::HashSet;
+
 use smol_str::SmolStr;
 
 use super::schema::{Class, Type};
@@ -283,6 +285,16 @@ impl Filling {
     }
 
     pub(super) fn finish(self) -> Fields {
-        Fields { values: self.values.into_boxed_slice(), ..self.fields }
+        let others = first_of_each(self.fields.others);
+        Fields { values: self.values.into_boxed_slice(), others, ..self.fields }
     }
+}
+
+/// Members without those whose name was there before. There may be very many: a peer may send anything.
+fn first_of_each(members: Struct) -> Struct {
+    if members.len() < 2 {
+        return members;
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    members.into_iter().filter(|(name, _)| seen.insert(name.clone())).collect()
 }
