@@ -1,6 +1,8 @@
 //! Any value survives either wire, as far as the wire can carry it; any bytes give a value or an error, never a panic.
 //! What a wire cannot carry is said in `docs/xapi-wire.md`, 1.2, and here by [`by_xml`].
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use proptest::prelude::*;
 use xapi::codec::{Failure, Limits, json, xml};
 use xapi::{Struct, Value};
