@@ -19,10 +19,10 @@ use crate::{failures, generated, methods};
 const REFUSAL_DELAY: f64 = 5.0;
 
 /// The way a call came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// HTTP or HTTPS: anybody may be there.
-    Network,
+    /// HTTP or HTTPS of this host: anybody may be there.
+    Network(SmolStr),
     /// The Unix socket: whoever gets there is root.
     Local,
 }
@@ -105,13 +105,42 @@ impl Pool {
         if let Some(failure) = &self.faults.emergency {
             return Answer::Early(failure.clone());
         }
-        if let (Some(address), Door::Network) = (&self.faults.slave_of, request.door) {
-            return Answer::Reply(Err(Failure::new("HOST_IS_SLAVE", [address.as_str()])));
+        if let Door::Network(host) = &request.door {
+            if let Some(failure) = self.faults.stranded.get(host) {
+                // One of the few calls that need no database.
+                if call.method == "host.is_in_emergency_mode" {
+                    return Answer::Reply(Ok(true.into()));
+                }
+                return Answer::Early(failure.clone());
+            }
+            let named = self.faults.slave_of.as_deref();
+            if named.is_some() || !self.answers_at(&request.door) {
+                let address =
+                    named.unwrap_or_else(|| self.database.text("host", &self.coordinator(), "address"));
+                // What needs no session is answered anywhere.
+                if call.method != "system.listMethods" || named.is_some() {
+                    return Answer::Reply(Err(Failure::new("HOST_IS_SLAVE", [address])));
+                }
+            }
         }
         match self.dispatch(request) {
             Ok(answer) => answer,
             Err(failure) => Answer::Reply(Err(failure)),
         }
+    }
+
+    /// Whether the host behind a door is the coordinator, which alone takes calls. A host that the pool does not have
+    /// was left behind by a state that was loaded since, and answers for it.
+    pub(crate) fn answers_at(&self, door: &Door) -> bool {
+        match door {
+            Door::Local => true,
+            Door::Network(host) => self.database.row("host", host).is_none() || self.coordinator() == *host,
+        }
+    }
+
+    /// Whether the host behind a door has crashed.
+    pub(crate) fn is_dark(&self, door: &Door) -> bool {
+        matches!(door, Door::Network(host) if self.dark_hosts.contains(host))
     }
 
     fn dispatch(&mut self, request: &Request) -> Result<Answer, Failure> {
@@ -133,7 +162,7 @@ impl Pool {
             return Err(failures::no_async(&full));
         }
         if method.name == "login_with_password" {
-            return Ok(self.log_in(&arguments, request.door));
+            return Ok(self.log_in(&arguments, &request.door));
         }
         if has_session(method.parameters) {
             let session = arguments.session.clone();
@@ -172,13 +201,13 @@ impl Pool {
         }
     }
 
-    fn log_in(&mut self, arguments: &Arguments, door: Door) -> Answer {
+    fn log_in(&mut self, arguments: &Arguments, door: &Door) -> Answer {
         self.calls.logins.push(self.clock.now());
         let (user, password) = (arguments.text(0), arguments.text(1));
         let right = user == self.options.user && password == self.options.password;
         let refused = self.faults.refused_logins > 0;
         self.faults.refused_logins = self.faults.refused_logins.saturating_sub(1);
-        if !refused && (right || door == Door::Local) {
+        if !refused && (right || *door == Door::Local) {
             return Answer::Reply(Ok(Value::String(self.open_session(arguments.text(3)))));
         }
         let failure = Failure::new("SESSION_AUTHENTICATION_FAILED", [user, "Authentication failure"]);

@@ -1,8 +1,9 @@
 //! Trouble on purpose: what tests tell a pool to do wrong. Pure state; the doors and the dispatcher obey it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
 
+use smol_str::SmolStr;
 use xapi::codec::Failure;
 
 /// How the answer to a call is spoilt.
@@ -46,6 +47,8 @@ pub(crate) struct Faults {
     pub(crate) refused_logins: u64,
     /// Answer everything over TCP with HOST_IS_SLAVE and this address.
     pub(crate) slave_of: Option<String>,
+    /// Hosts in emergency mode, with the error that each answers with.
+    pub(crate) stranded: HashMap<SmolStr, Failure>,
     /// Answer everything with this error before any dispatch.
     pub(crate) emergency: Option<Failure>,
 }

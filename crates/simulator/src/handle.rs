@@ -21,6 +21,11 @@ pub struct PoolHandle {
 }
 
 impl PoolHandle {
+    /// What all doors and handles share.
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         PoolHandle { shared }
     }
@@ -174,6 +179,41 @@ impl PoolHandle {
     /// every row looks newly made.
     pub fn restart_toolstack(&self) {
         self.shared.with(crate::pool::Pool::restart);
+    }
+
+    /// The same after a crash that lost the last writes: the counter of changes goes back by so many, so that tokens of
+    /// before point into the future. The rows themselves stay as they are.
+    pub fn restart_toolstack_losing(&self, changes: u32) {
+        self.shared.with(|pool| pool.restart_losing(changes));
+    }
+
+    /// Makes a member the coordinator at once: all toolstacks restart, and the doors of all other hosts answer
+    /// `HOST_IS_SLAVE` with its address.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn fail_over(&self, host: &str) -> Result<(), Failure> {
+        self.shared.with(|pool| {
+            pool.known("host", host)?;
+            pool.promote(host);
+            Ok(())
+        })
+    }
+
+    /// Puts a host into emergency mode: over HTTP and HTTPS it answers every call with this error, but for the question
+    /// whether it is in emergency mode. `None` ends it.
+    ///
+    /// # Errors
+    /// When the host is not there.
+    pub fn strand(&self, host: &str, failure: Option<Failure>) -> Result<(), Failure> {
+        self.shared.with(|pool| {
+            pool.known("host", host)?;
+            match failure {
+                Some(failure) => _ = pool.faults.stranded.insert(host.into(), failure),
+                None => _ = pool.faults.stranded.remove(host),
+            }
+            Ok(())
+        })
     }
 
     /// Ends all sessions and nothing else.

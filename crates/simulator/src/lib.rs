@@ -41,7 +41,7 @@ mod storage;
 mod tasks;
 
 pub use coverage::{ClassCoverage, coverage};
-pub use doors::DoorError;
+pub use doors::{DoorError, MemberDoor};
 pub use faults::{Calls, Spoil};
 pub use handle::PoolHandle;
 pub use options::Options;

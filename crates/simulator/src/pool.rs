@@ -60,6 +60,8 @@ pub(crate) enum Step {
     GuestUp(SmolStr, i64),
     /// A host has booted.
     HostUp(SmolStr),
+    /// This host becomes the coordinator.
+    Promote(SmolStr),
     /// A silent host is taken for dead.
     HostLost(SmolStr),
     /// A running VM crashes, and later another.
@@ -146,6 +148,11 @@ impl Pool {
 
     /// What xapi's restart does to its memory: sessions, tasks and deletions are gone, every row looks new.
     pub(crate) fn restart(&mut self) {
+        self.restart_losing(0);
+    }
+
+    /// The same, when the state that is loaded is older by so many changes' numbers: the counter goes back.
+    pub(crate) fn restart_losing(&mut self, lost: u32) {
         for class in ["session", "task"] {
             let gone: Vec<SmolStr> = self
                 .database
@@ -159,7 +166,7 @@ impl Pool {
         self.sessions.clear();
         self.abandon_jobs();
         self.messages.forget_deletions();
-        let generation = self.database.generation();
+        let generation = self.database.generation().saturating_sub(lost.into()).max(1);
         self.database.restamp(generation);
     }
 
@@ -172,6 +179,7 @@ impl Pool {
             Step::Discard(task) => self.discard(&task),
             Step::GuestUp(vm, domain) => self.guest_up(&vm, domain),
             Step::HostUp(host) => self.host_up(&host),
+            Step::Promote(host) => self.promote(&host),
             Step::HostLost(host) => self.host_lost(&host),
             Step::CrashOne => {
                 self.crash_one();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use crate::builtin;
-use crate::doors::{self, DoorError, Identity};
+use crate::doors::{self, DoorError, Identity, MemberDoor};
 use crate::handle::PoolHandle;
 use crate::options::Options;
 use crate::pool::Pool;
@@ -41,6 +41,7 @@ pub struct Running {
     http: Option<SocketAddr>,
     https: Option<SocketAddr>,
     unix: Option<PathBuf>,
+    members: Vec<MemberDoor>,
     fingerprint: String,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -96,22 +97,25 @@ impl Simulator {
     /// # Errors
     /// When an address or path cannot be taken.
     pub async fn open(&self, doors: Doors) -> Result<Running, DoorError> {
+        let coordinator = self.shared.read(Pool::coordinator);
         let mut running = Running {
             handle: self.pool(),
             http: None,
             https: None,
             unix: None,
+            members: Vec::new(),
             fingerprint: self.identity.fingerprint.clone(),
             tasks: Vec::new(),
         };
         // Should one door fail, dropping `running` closes the others.
         if let Some(address) = doors.http {
-            let (address, task) = doors::open_http(self.shared.clone(), address).await?;
+            let (address, task) = doors::open_http(self.shared.clone(), address, coordinator.clone()).await?;
             running.http = Some(address);
             running.tasks.push(task);
         }
         if let Some(address) = doors.https {
-            let (address, task) = doors::open_https(self.shared.clone(), address, &self.identity).await?;
+            let (address, task) =
+                doors::open_https(self.shared.clone(), address, &self.identity, coordinator).await?;
             running.https = Some(address);
             running.tasks.push(task);
         }
@@ -160,6 +164,26 @@ impl Running {
     #[must_use]
     pub fn unix_path(&self) -> Option<&Path> {
         self.unix.as_deref()
+    }
+
+    /// Opens doors for every other host of the pool, of the kinds that are open already (the Unix socket aside): on
+    /// the loopback addresses after the coordinator's, with the same ports. `host.address` and the hosts' `Certificate`
+    /// records are written to match. A member answers logins and all calls with `HOST_IS_SLAVE`.
+    ///
+    /// # Errors
+    /// When the coordinator is not at an IPv4 loopback address, or an address cannot be taken.
+    pub async fn open_members(&mut self) -> Result<&[MemberDoor], DoorError> {
+        if self.members.is_empty() {
+            let shared = self.handle.shared();
+            self.members = doors::open_members(shared, self.http, self.https, &mut self.tasks).await?;
+        }
+        Ok(&self.members)
+    }
+
+    /// The doors of the members; none until they are opened.
+    #[must_use]
+    pub fn members(&self) -> &[MemberDoor] {
+        &self.members
     }
 
     /// The SHA-256 fingerprint of the HTTPS certificate, 64 lower-case hexadecimal digits.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use smol_str::SmolStr;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
@@ -34,9 +35,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn open_http(
     shared: Arc<Shared>,
     address: SocketAddr,
+    host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let (listener, address) = bind(address).await?;
-    let serve_one = move |stream| serve(shared.clone(), stream, Door::Network);
+    let serve_one = move |stream| serve(shared.clone(), stream, Door::Network(host.clone()));
     Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
 }
 
@@ -45,10 +47,11 @@ pub(crate) async fn open_https(
     shared: Arc<Shared>,
     address: SocketAddr,
     identity: &Identity,
+    host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let acceptor = TlsAcceptor::from(identity.server_config()?);
     let (listener, address) = bind(address).await?;
-    let serve_one = move |stream| serve_tls(shared.clone(), acceptor.clone(), stream);
+    let serve_one = move |stream| serve_tls(shared.clone(), acceptor.clone(), stream, host.clone());
     Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
 }
 
@@ -116,9 +119,9 @@ async fn bind(address: SocketAddr) -> Result<(Arc<TcpListener>, SocketAddr), Doo
     Ok((Arc::new(listener), address))
 }
 
-async fn serve_tls(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream) {
+async fn serve_tls(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream, host: SmolStr) {
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(shared, stream, Door::Network).await,
+        Ok(Ok(stream)) => serve(shared, stream, Door::Network(host)).await,
         // A client that does not trust us hangs up here; that is its right.
         Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -129,7 +132,7 @@ async fn serve<S>(shared: Arc<Shared>, stream: S, door: Door)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(|request| requests::answer(&shared, door, request));
+    let service = service_fn(|request| requests::answer(&shared, door.clone(), request));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)

@@ -2,12 +2,15 @@
 
 mod identity;
 mod listen;
+mod members;
 mod requests;
 mod responses;
 mod state;
 
 pub(crate) use identity::Identity;
 pub(crate) use listen::{open_http, open_https, open_unix};
+pub use members::MemberDoor;
+pub(crate) use members::open_members;
 
 /// Why a door cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,14 @@ pub enum DoorError {
         place: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Members have no address beside the coordinator's.
+    #[error(
+        "cannot open doors for members beside {place}: the coordinator must be at an IPv4 loopback address"
+    )]
+    Members {
+        /// Where the coordinator listens.
+        place: String,
     },
     /// No certificate can be made.
     #[error("cannot make a certificate")]

@@ -28,6 +28,9 @@ pub(super) async fn answer(
     door: Door,
     request: HttpRequest<Incoming>,
 ) -> Result<Response<Body>, Refused> {
+    if shared.read(|pool| pool.is_dark(&door)) {
+        return Err(Refused);
+    }
     if head_length(&request) > HEAD_MAX {
         return Ok(responses::server_error("Http_svr.Too_large"));
     }
@@ -35,7 +38,7 @@ pub(super) async fn answer(
         return Ok(responses::preflight());
     }
     if request.method() == Method::GET && request.uri().path() == state::PATH {
-        return Ok(state::answer(shared, door, &request));
+        return Ok(state::answer(shared, &door, &request));
     }
     if request.method() != Method::POST {
         return Ok(responses::not_found());

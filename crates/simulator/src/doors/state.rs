@@ -13,9 +13,10 @@ use crate::state_db;
 pub(super) const PATH: &str = "/pool/xmldbdump";
 
 /// Answers with the state, or asks for a session.
-pub(super) fn answer(shared: &Shared, door: Door, request: &HttpRequest<Incoming>) -> Response<Body> {
-    let admitted = door == Door::Local
-        || session(request).is_some_and(|session| shared.with(|pool| pool.admit(&session)).is_ok());
+pub(super) fn answer(shared: &Shared, door: &Door, request: &HttpRequest<Incoming>) -> Response<Body> {
+    let admitted = *door == Door::Local
+        || session(request)
+            .is_some_and(|session| shared.with(|pool| pool.answers_at(door) && pool.admit(&session).is_ok()));
     if !admitted {
         return responses::unauthorised();
     }

@@ -1,6 +1,7 @@
 //! What concerns the pool as a whole: who belongs to it, and high availability.
 
 mod availability;
+mod coordinator;
 mod hosts;
 
 use smol_str::SmolStr;
@@ -12,6 +13,7 @@ pub(crate) use hosts::NewHost;
 
 /// Methods of the pool.
 pub(crate) const METHODS: &[Entry] = &[
+    ("pool", "designate_new_master", coordinator::designate),
     ("pool", "eject", hosts::eject),
     ("pool", "enable_ha", availability::enable),
     ("pool", "disable_ha", availability::disable),

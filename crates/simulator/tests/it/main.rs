@@ -12,6 +12,7 @@ mod generated;
 mod host;
 mod lifecycle;
 mod making;
+mod members;
 mod membership;
 mod network;
 mod real;
