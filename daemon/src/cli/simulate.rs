@@ -46,9 +46,16 @@ pub(super) struct Arguments {
     /// What made-up references and choices follow from: the same seed gives the same pool
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Print which of XAPI's methods the simulated pool has, and end
+    #[arg(long)]
+    coverage: bool,
 }
 
 pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
+    if arguments.coverage {
+        anstream::print!("{}", coverage());
+        return Ok(Answer::Done);
+    }
     if arguments.http.is_none() && arguments.https.is_none() && arguments.unix.is_none() {
         anstream::eprintln!(
             "error: a pool needs a door: give --http, --https or --unix (or several), for example"
@@ -97,6 +104,27 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     systemd::stopping("closing the doors");
     running.stop().await;
     Ok(Answer::Done)
+}
+
+/// A line for each class and what it lacks, then the sum. Methods that follow from the datamodel are all there.
+fn coverage() -> String {
+    let (mut text, mut done, mut all, mut generated) = (String::new(), 0, 0, 0);
+    for class in simulator::coverage() {
+        let written = class.done.len() + class.unknown.len();
+        done += class.done.len();
+        all += written;
+        generated += class.generated;
+        if written > 0 {
+            text += &format!("{:20} {:3} of {written:3}", class.class, class.done.len());
+            if !class.unknown.is_empty() {
+                text += &format!("   without {}", class.unknown.join(", "));
+            }
+            text.push('\n');
+        }
+    }
+    text + &format!(
+        "{done} of {all} methods written by hand, and {generated} that follow from the datamodel\n"
+    )
 }
 
 /// What a person or a script needs to log in, one fact a line.
