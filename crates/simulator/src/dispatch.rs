@@ -13,7 +13,7 @@ use crate::arguments::{self, Arguments};
 use crate::events::Subscription;
 use crate::pool::Pool;
 use crate::tasks::{Origin, Outcome};
-use crate::{failures, generated, methods};
+use crate::{failures, generated, methods, roles};
 
 /// Seconds at speed 1 that a refused login is kept waiting, as xapi does against guessing.
 const REFUSAL_DELAY: f64 = 5.0;
@@ -167,6 +167,9 @@ impl Pool {
         if has_session(method.parameters) {
             let session = arguments.session.clone();
             self.admit(&session)?;
+            if let Some(role) = self.role(&session) {
+                roles::permit(role, &full, method)?;
+            }
         }
         let handler = Handler::of(class, method.name);
         match (class.name, method.name) {
@@ -207,8 +210,13 @@ impl Pool {
         let right = user == self.options.user && password == self.options.password;
         let refused = self.faults.refused_logins > 0;
         self.faults.refused_logins = self.faults.refused_logins.saturating_sub(1);
+        let other = self.users.iter().find(|other| other.name == user && other.password == password);
+        let other = other.map(|other| (other.name.clone(), other.role));
         if !refused && (right || *door == Door::Local) {
-            return Answer::Reply(Ok(Value::String(self.open_session(arguments.text(3)))));
+            return Answer::Reply(Ok(Value::String(self.open_session(arguments.text(3), None))));
+        }
+        if !refused && other.is_some() {
+            return Answer::Reply(Ok(Value::String(self.open_session(arguments.text(3), other))));
         }
         let failure = Failure::new("SESSION_AUTHENTICATION_FAILED", [user, "Authentication failure"]);
         Answer::Later(self.clock.lasting(REFUSAL_DELAY), Err(failure))

@@ -216,6 +216,13 @@ impl PoolHandle {
         })
     }
 
+    /// Lets somebody log in over HTTP and HTTPS beside the user of the options, bound by a role: calls that need a
+    /// stronger one answer `RBAC_PERMISSION_DENIED`.
+    pub fn add_user(&self, name: &str, password: &str, role: schema::Role) {
+        let user = crate::roles::User { name: name.into(), password: password.into(), role };
+        self.shared.with(|pool| pool.users.push(user));
+    }
+
     /// Ends all sessions and nothing else.
     pub fn end_sessions(&self) {
         self.shared.with(|pool| {

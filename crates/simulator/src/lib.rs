@@ -33,6 +33,7 @@ mod operation;
 mod options;
 mod pool;
 mod random;
+mod roles;
 mod session;
 mod shell;
 mod simulator;

@@ -15,6 +15,7 @@ use crate::faults::{Calls, Faults};
 use crate::messages::Messages;
 use crate::options::Options;
 use crate::random::Random;
+use crate::roles::User;
 use crate::session::Sessions;
 use crate::tasks::Jobs;
 
@@ -35,6 +36,8 @@ pub(crate) struct Pool {
     pub(crate) options: Options,
     pub(crate) faults: Faults,
     pub(crate) calls: Calls,
+    /// Who may log in beside the user of the options.
+    pub(crate) users: Vec<User>,
     /// What the guest agent of a VM that is not running last said, by VM.
     pub(crate) dormant_guests: HashMap<SmolStr, Struct>,
     /// Hosts that do not answer, whether or not the pool knows.
@@ -89,6 +92,7 @@ impl Pool {
             options,
             faults: Faults::default(),
             calls: Calls::default(),
+            users: Vec::new(),
             dormant_guests: HashMap::new(),
             dark_hosts: BTreeSet::new(),
             stirs: 0,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use smol_str::{SmolStr, format_smolstr};
 use xapi::Value;
 use xapi::codec::Failure;
+use xapi::model::schema::Role;
 
 use crate::clock::Moment;
 use crate::failures;
@@ -24,6 +25,8 @@ const ANONYMOUS_MAX: usize = 400;
 #[derive(Debug, Clone)]
 pub(crate) struct Session {
     originator: SmolStr,
+    /// None for root, whom no role binds.
+    role: Option<Role>,
     last_active: Moment,
     written: Moment,
 }
@@ -33,19 +36,26 @@ pub(crate) type Sessions = HashMap<SmolStr, Session>;
 
 impl Pool {
     /// Opens a session. Its reference is the secret, so it comes from the system's own randomness.
-    pub(crate) fn open_session(&mut self, originator: &str) -> SmolStr {
+    pub(crate) fn open_session(&mut self, originator: &str, user: Option<(SmolStr, Role)>) -> SmolStr {
         let reference = format_smolstr!("OpaqueRef:{}", uuid::Uuid::new_v4());
         let now = self.clock.now();
+        let name = user.as_ref().map(|(name, _)| name.clone()).unwrap_or_default();
         let fields = vec![
             ("uuid", Value::String(self.random.uuid())),
             ("this_host", Value::String(self.coordinator())),
             ("last_active", self.clock.date()),
             ("validation_time", self.clock.date()),
-            ("is_local_superuser", Value::Bool(true)),
+            ("is_local_superuser", Value::Bool(user.is_none())),
+            ("auth_user_name", Value::String(name)),
             ("originator", originator.into()),
         ];
         self.database.create("session", &reference, fields);
-        let session = Session { originator: originator.into(), last_active: now, written: now };
+        let session = Session {
+            originator: originator.into(),
+            role: user.map(|(_, role)| role),
+            last_active: now,
+            written: now,
+        };
         self.sessions.insert(reference.clone(), session);
         reference
     }
@@ -67,6 +77,11 @@ impl Pool {
             self.database.write("session", reference, "last_active", date);
         }
         Ok(())
+    }
+
+    /// What role binds a session that is there; none for root.
+    pub(crate) fn role(&self, reference: &str) -> Option<Role> {
+        self.sessions.get(reference).and_then(|session| session.role)
     }
 
     /// Ends sessions that are idle too long or too many of their kind, those first that were active longest ago.

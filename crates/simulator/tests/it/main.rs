@@ -17,6 +17,7 @@ mod membership;
 mod network;
 mod real;
 mod recorded;
+mod roles;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
 mod started;
