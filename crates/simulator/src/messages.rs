@@ -10,8 +10,9 @@ use crate::failures;
 
 /// Messages kept; the oldest goes when one more comes.
 const KEPT_MAX: usize = 10_000;
-/// Deletions remembered.
+/// Deletions remembered at most; beyond, all but [`GRAVES_KEPT`] are forgotten.
 const GRAVES_MAX: usize = 1023;
+const GRAVES_KEPT: usize = 512;
 
 /// All messages, oldest first.
 #[derive(Debug, Default)]
@@ -73,7 +74,7 @@ impl Messages {
     fn bury(&mut self, generation: i64, reference: SmolStr) {
         self.graves.push_back((generation, reference));
         if self.graves.len() > GRAVES_MAX {
-            self.graves.pop_front();
+            self.graves.drain(..self.graves.len() - GRAVES_KEPT);
         }
     }
 }

@@ -194,7 +194,9 @@ fn create_task(pool: &mut Pool, arguments: &Arguments) -> Answered {
 
 fn create_message(pool: &mut Pool, arguments: &Arguments) -> Answered {
     let (class, uuid) = (SmolStr::new(arguments.text(2)), SmolStr::new(arguments.text(3)));
-    if pool.database.by_uuid(&class, &uuid).is_none() {
+    // The words of `cls` are not spelled as the tables are: `Pool`, `Host`.
+    let table = schema::classes().iter().find(|table| table.name.eq_ignore_ascii_case(&class));
+    if table.and_then(|table| pool.database.by_uuid(table.name, &uuid)).is_none() {
         return Err(failures::uuid_invalid(&class, &uuid));
     }
     let body = arguments.text(4).to_owned();

@@ -205,3 +205,19 @@ async fn after_a_restart_everything_looks_new_and_nothing_was_deleted() {
     assert_eq!(again.counts.get("session"), Some(&Value::Int(1)));
     assert_ne!(pool.record("VM", &pool.find_vm("web-1").unwrap()).unwrap().text("resident_on"), NULL_REF);
 }
+
+#[tokio::test]
+async fn deleted_alerts_are_remembered_for_a_while_only() {
+    let (running, client) = client::fast().await;
+    let pool = running.pool().records("pool")[0].text("uuid").to_owned();
+    let token = client.events_within(&["message"], "", 0.1).await.token;
+    for index in 0..1024 {
+        let made =
+            [format!("N{index}").into(), Value::Int(3), "Pool".into(), pool.as_str().into(), "".into()];
+        let alert = client.ok("message.create", &made).await;
+        client.ok("message.destroy", &[alert]).await;
+    }
+    let told = client.events(&["message"], &token).await.events;
+    assert!(told.iter().all(|told| told.operation == "del"), "made and gone in between is still told");
+    assert_eq!(told.len(), 512, "one beyond 1023 makes it forget the older half");
+}
