@@ -28,6 +28,9 @@ pub(super) struct Arguments {
     /// Open a Unix socket, on which anybody who may use the file is root
     #[arg(long, value_name = "PATH")]
     unix: Option<PathBuf>,
+    /// Open doors for the pool's other hosts, too: at the loopback addresses after the first one, with its port
+    #[arg(long)]
+    members: bool,
     /// Begin with a copy of a real pool's state database (/var/lib/xcp/state.db)
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -94,7 +97,10 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     let doors = Doors { http: arguments.http, https: arguments.https, unix: arguments.unix.clone() };
     let mut asked_to_stop = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
-    let running = simulator.open(doors).await.context("opening the pool's doors")?;
+    let mut running = simulator.open(doors).await.context("opening the pool's doors")?;
+    if arguments.members {
+        running.open_members().await.context("opening the members' doors")?;
+    }
     describe(arguments, &simulator, &running);
     systemd::ready("simulating a pool");
     tokio::select! {
@@ -153,6 +159,16 @@ fn describe(arguments: &Arguments, simulator: &Simulator, running: &simulator::R
     }
     if let Some(path) = running.unix_path() {
         anstream::println!("unix: unix:{}", path.display());
+    }
+    for member in running.members() {
+        for (scheme, address) in [("http", member.http), ("https", member.https)] {
+            if let Some(address) = address {
+                anstream::println!("member: {scheme}://{address}");
+            }
+        }
+        if member.https.is_some() {
+            anstream::println!("member's fingerprint: sha256:{}", member.fingerprint);
+        }
     }
     anstream::println!("user: {}", arguments.user);
     match &arguments.password_file {
