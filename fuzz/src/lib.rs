@@ -39,7 +39,7 @@ pub fn event_batch(bytes: &[u8]) {
     for event in batch.events {
         let Some(record) = event.snapshot else { continue };
         let again = Record::new(&record.class, record.reference.clone(), record.to_struct());
-        assert_eq!(again, record, "typing what is typed changes nothing");
+        assert_eq!(again, *record, "typing what is typed changes nothing");
         assert!(again.changed_since(&record).is_empty(), "a record differs from itself");
     }
 }

@@ -59,7 +59,7 @@ fn vm(operation: Operation, generation: i64, reference: &str, state: &str) -> Ra
 }
 
 fn raw(class: &str, operation: Operation, generation: i64, reference: &str, snapshot: Struct) -> RawEvent {
-    let snapshot = (operation != Operation::Deleted).then(|| Record::new(class, reference, snapshot));
+    let snapshot = (operation != Operation::Deleted).then(|| Record::new(class, reference, snapshot).into());
     RawEvent { generation, class: class.into(), operation, reference: reference.into(), snapshot }
 }
 

@@ -122,7 +122,7 @@ fn raw(operation: Operation, generation: i64, name: &str, value: Option<u64>) ->
             .into_iter()
             .map(|(field, value)| (field.into(), value))
             .collect();
-        Record::new("VM", name, fields)
+        Record::new("VM", name, fields).into()
     });
     RawEvent { generation, class: "vm".into(), operation, reference: name.into(), snapshot }
 }

@@ -96,7 +96,7 @@ fn compare(all: Vec<Recorded>) -> usize {
 enum Meant {
     Reply(Reply),
     Batch {
-        events: Vec<(&'static str, SmolStr, SmolStr, Option<Record>)>,
+        events: Vec<(&'static str, SmolStr, SmolStr, Option<std::sync::Arc<Record>>)>,
         counts: BTreeMap<String, i64>,
         token: String,
     },

@@ -1,6 +1,8 @@
 //! Secrets are taken out of records before anything else sees them: the world, the journal and plugins hold the
 //! redacted form. Pure.
 
+use std::sync::Arc;
+
 use smol_str::SmolStr;
 use xapi::events::Batch;
 use xapi::model::Record;
@@ -24,8 +26,17 @@ pub(super) fn redact(batch: &mut Batch) {
     }
 }
 
-fn redact_record(record: &mut Record) {
-    record.replace(|name, value| match value {
+fn redact_record(shared: &mut Arc<Record>) {
+    // Hardly any record holds a secret, and one that is shared stays shared.
+    if shared.iter().all(|(name, value)| without_secrets(name, value).is_none()) {
+        return;
+    }
+    Arc::make_mut(shared).replace(without_secrets);
+}
+
+/// What stands in the place of a field that holds secrets.
+fn without_secrets(name: &str, value: &Value) -> Option<Value> {
+    match value {
         Value::Struct(map) if map.iter().any(|(key, value)| is_secret_text(key, value)) => {
             let mut map = map.clone();
             redact_map(&mut map);
@@ -36,7 +47,7 @@ fn redact_record(record: &mut Record) {
             Some(Value::String(SmolStr::new_static(REDACTED)))
         }
         _ => None,
-    });
+    }
 }
 
 fn redact_map(map: &mut Struct) {

@@ -1,6 +1,7 @@
 //! One request and its answer on the wire: values to bytes, bytes to values, failures with the session taken out.
 //! Knows no login and no retry.
 
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -89,7 +90,10 @@ impl Client {
             reply,
             match reply.format {
                 Format::Xml => Batch::decode_xml(&reply.body, limits),
-                Format::Json => Batch::decode_json(&reply.body, limits),
+                Format::Json => {
+                    let mut seen = self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    Batch::decode_json_again(&reply.body, limits, &mut seen)
+                }
             },
         )
     }

@@ -12,7 +12,7 @@ mod session;
 mod transports;
 mod wire;
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
@@ -28,7 +28,7 @@ use self::transports::Transports;
 pub use self::wire::Wire;
 use crate::codec::Limits;
 use crate::error::Error;
-use crate::events::Batch;
+use crate::events::{Batch, Seen};
 use crate::task::Waiting;
 use crate::transport::{Endpoint, LearnedPins, TransportError};
 use crate::value::Value;
@@ -92,6 +92,8 @@ struct Inner {
     members: Mutex<Members>,
     /// Certificates that the pool announced.
     learned: Arc<LearnedPins>,
+    /// Objects that polls brought before.
+    seen: Mutex<Seen>,
     /// Who waits for which task.
     waiting: Waiting,
     /// What each member speaks.
@@ -116,6 +118,7 @@ impl Client {
                 pool: Mutex::new(pool),
                 members: Mutex::new(members),
                 learned,
+                seen: Mutex::default(),
                 waiting: Waiting::default(),
                 spoken: wire::Spoken::default(),
             }),
@@ -203,6 +206,11 @@ impl Client {
         let sent = self.send(&transports.polls, &Request::new("event.from", &arguments, timeout)).await;
         let received = Instant::now();
         let outcome = sent.and_then(|reply| self.read_batch("event.from", &reply));
+        if let Ok(picture) = &outcome
+            && token.is_empty()
+        {
+            self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).keep_only(picture);
+        }
         if let Err(error) = &outcome {
             self.session_ended(error, lease).await?;
         }

@@ -29,6 +29,19 @@ pub(crate) trait Source {
         depth: usize,
         element: impl FnMut(&mut Self) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError>;
+
+    /// The rest of the message from here on, white space left out; none where bytes cannot be told from outside.
+    fn ahead(&mut self) -> Option<&[u8]> {
+        None
+    }
+
+    /// So many bytes that were read last.
+    fn behind(&self, _bytes: usize) -> &[u8] {
+        &[]
+    }
+
+    /// Passes over so many bytes, which are a whole value.
+    fn pass(&mut self, _bytes: usize) {}
 }
 
 /// Something that is read from either wire in one pass.

@@ -1,10 +1,12 @@
 //! The answer to `event.from`, taken apart.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use smol_str::SmolStr;
 
 use super::batch_shape::BatchShape;
+use super::seen::{Print, Seen};
 use crate::codec::{DecodeError, Failure, Limits, Reply, json, xml};
 use crate::model::{Filling, Record};
 use crate::value::Value;
@@ -32,7 +34,7 @@ pub struct RawEvent {
     /// To which object.
     pub reference: SmolStr,
     /// The whole object, typed by the schema; none for deletions.
-    pub snapshot: Option<Record>,
+    pub snapshot: Option<Arc<Record>>,
 }
 
 /// What happened to an object.
@@ -75,7 +77,7 @@ impl Batch {
     /// # Errors
     /// When the bytes are no answer to `event.from` within the limits.
     pub fn decode_xml(body: &[u8], limits: &Limits) -> Result<Result<Self, Failure>, DecodeError> {
-        match xml::decode_success(body, limits, BatchShape) {
+        match xml::decode_success(body, limits, BatchShape { seen: &mut Seen::default() }) {
             Ok(batch) => Ok(Ok(batch)),
             Err(_) => Batch::of_reply(xml::decode_reply(body, limits)?, body),
         }
@@ -86,7 +88,20 @@ impl Batch {
     /// # Errors
     /// When the bytes are no answer to `event.from` within the limits.
     pub fn decode_json(body: &[u8], limits: &Limits) -> Result<Result<Self, Failure>, DecodeError> {
-        match json::decode_success(body, limits, BatchShape) {
+        Batch::decode_json_again(body, limits, &mut Seen::default())
+    }
+
+    /// As [`Batch::decode_json`], for one of several answers: objects that are as they were when they were seen last are
+    /// not read a second time, and come as the same record.
+    ///
+    /// # Errors
+    /// As for [`Batch::decode_json`].
+    pub fn decode_json_again(
+        body: &[u8],
+        limits: &Limits,
+        seen: &mut Seen,
+    ) -> Result<Result<Self, Failure>, DecodeError> {
+        match json::decode_success(body, limits, BatchShape { seen }) {
             Ok(batch) => Ok(Ok(batch)),
             Err(_) => Batch::of_reply(json::decode_reply(body, limits)?, body),
         }
@@ -148,11 +163,15 @@ pub(super) struct Parts {
     pub(super) operation: Option<Value>,
     pub(super) reference: Option<Value>,
     pub(super) snapshot: Option<Snapshot>,
+    /// Of the bytes of the snapshot, where they could be told.
+    pub(super) print: Option<Print>,
 }
 
 /// The record of an event.
 pub(super) enum Snapshot {
     Typed(Filling),
+    /// Read before.
+    Seen(Arc<Record>),
     Untyped(Value),
 }
 
@@ -166,6 +185,7 @@ impl Parts {
             operation: part("operation"),
             reference: part("ref"),
             snapshot: part("snapshot").map(Snapshot::Untyped),
+            print: None,
         })
     }
 
@@ -184,9 +204,12 @@ impl Parts {
             _ => return Err("operation"),
         };
         let snapshot = match self.snapshot {
-            Some(Snapshot::Typed(fields)) => Some(Record::filled(&class, reference.clone(), fields)),
+            Some(Snapshot::Seen(record)) => Some(record),
+            Some(Snapshot::Typed(fields)) => {
+                Some(Arc::new(Record::filled(&class, reference.clone(), fields)))
+            }
             Some(Snapshot::Untyped(Value::Struct(fields))) => {
-                Some(Record::new(&class, reference.clone(), fields))
+                Some(Arc::new(Record::new(&class, reference.clone(), fields)))
             }
             None if operation == Operation::Deleted => None,
             Some(Snapshot::Untyped(_)) | None => return Err("snapshot"),

@@ -1,14 +1,18 @@
 //! The answer to `event.from`, read in one pass: each snapshot is typed while it is read, without a struct between.
 
 use super::batch::{Batch, Parts, Snapshot};
+use super::seen::{Print, Seen};
 use crate::codec::{DecodeError, Shape, Source};
 use crate::model::Record;
 use crate::value::Value;
 
 /// Reads a [`Batch`]. Whatever is not as xapi writes it is an error here and left to [`Batch::read`].
-pub(super) struct BatchShape;
+pub(super) struct BatchShape<'s> {
+    /// Objects that were read before.
+    pub(super) seen: &'s mut Seen,
+}
 
-impl Shape for BatchShape {
+impl Shape for BatchShape<'_> {
     type Content = Batch;
 
     fn read<S: Source>(self, source: &mut S, depth: usize) -> Result<Batch, DecodeError> {
@@ -18,7 +22,11 @@ impl Shape for BatchShape {
                 ("events", None) => {
                     let mut read = Vec::new();
                     source.elements(depth + 1, |source| {
-                        read.push(event(source, depth + 2)?.finish().map_err(unusual)?);
+                        let parts = event(source, depth + 2, self.seen)?;
+                        let print = parts.print;
+                        let event = parts.finish().map_err(unusual)?;
+                        self.seen.note(&event, print);
+                        read.push(event);
                         Ok(())
                     })?;
                     return once(&mut events, read);
@@ -40,7 +48,7 @@ impl Shape for BatchShape {
     }
 }
 
-fn event<S: Source>(source: &mut S, depth: usize) -> Result<Parts, DecodeError> {
+fn event<S: Source>(source: &mut S, depth: usize, seen: &Seen) -> Result<Parts, DecodeError> {
     let mut parts = Parts::default();
     source.members(depth, |source, name, value| {
         // The class comes before the record. Where it does not, the record is typed later.
@@ -48,12 +56,24 @@ fn event<S: Source>(source: &mut S, depth: usize) -> Result<Parts, DecodeError> 
             && value.is_none()
             && let Some(Value::String(class)) = &parts.class
         {
+            if let Some(Value::String(reference)) = &parts.reference
+                && let Some((record, print)) =
+                    source.ahead().and_then(|ahead| seen.find(class, reference, ahead))
+            {
+                source.pass(print.length());
+                parts.print = Some(print);
+                return once(&mut parts.snapshot, Snapshot::Seen(record));
+            }
+            let left = source.ahead().map(<[u8]>::len);
             let mut fields = Record::filling(class);
             source.members(depth + 1, |source, name, value| {
                 let value = value.map_or_else(|| source.value(depth + 2), Ok)?;
                 fields.push(name, value);
                 Ok(())
             })?;
+            if let (Some(before), Some(after)) = (left, source.ahead().map(<[u8]>::len)) {
+                parts.print = Some(Print::of(source.behind(before - after)));
+            }
             return once(&mut parts.snapshot, Snapshot::Typed(fields));
         }
         let value = value.map_or_else(|| source.value(depth + 1), Ok)?;

@@ -21,6 +21,7 @@ mod batch;
 mod batch_shape;
 mod canary;
 mod event;
+mod seen;
 mod stream;
 mod token;
 
@@ -28,4 +29,5 @@ pub use alert::{Alert, Body, Told};
 pub use batch::{Batch, BatchError, Operation, RawEvent};
 pub use canary::{Canary, Round};
 pub use event::{Change, Ending, Event, Origin, Resync, TaskOutcome, ending};
+pub use seen::Seen;
 pub use stream::{Input, Request, Step, Stream, WorldChange};

@@ -362,7 +362,7 @@ impl<'w> Telling<'w> {
             return;
         }
         match event.snapshot {
-            Some(record) => self.seen(class, Arc::new(record), event.generation),
+            Some(record) => self.seen(class, record, event.generation),
             None => self.deleted(class, event.reference, event.generation),
         }
     }

@@ -296,4 +296,18 @@ impl Source for Reader<'_> {
         self.enter(depth)?;
         self.list(element)
     }
+
+    fn ahead(&mut self) -> Option<&[u8]> {
+        self.next_byte()?;
+        Some(self.rest().as_bytes())
+    }
+
+    fn behind(&self, bytes: usize) -> &[u8] {
+        let from = self.position.saturating_sub(bytes);
+        self.input.as_bytes().get(from..self.position).unwrap_or_default()
+    }
+
+    fn pass(&mut self, bytes: usize) {
+        self.position += bytes;
+    }
 }
