@@ -1,6 +1,6 @@
 //! The whole daemon as one thing that starts, runs and stops: journal, pools, plugins.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use xapi::codec::Limits;
 use xapi::{Client, Settings};
 
 use crate::config::{self, Config, GrantFile};
-use crate::feed::{self, Feed, LivePool, Tail};
+use crate::feed::{self, Feed, Left, LivePool, Tail};
 use crate::latency::{Latency, Percentiles};
 use crate::pulse::Pulses;
 use crate::router::{Installed, Shared, Worker};
@@ -83,16 +83,20 @@ impl Service {
         };
         let tail = Arc::new(Tail::new(service.journal.last()));
         let plugins = installed(&host, config);
+        let needed = service.needed_tasks(&plugins).await?;
         let mut feeds = Vec::new();
         for pool in &config.pools {
             let kept = feed::kept(&service.journal, &pool.name).await?;
             let uuid = kept.world.of("pool").next().and_then(|pool| pool.uuid()).map(SmolStr::new);
-            let live = LivePool::new(pool.name.as_str().into(), client(pool, uuid)?, kept.world);
+            let client = client(pool, uuid, "xapiary")?;
+            // The pool may have to be found through a member while the configured one is down.
+            client.learn_hosts(kept.world.of("host").map(|host| &**host));
+            let live = LivePool::new(pool.name.as_str().into(), client, kept.world);
             let wished = plugins.iter().filter(|(grant_file, _)| grant_file.covers(&pool.name));
             feeds.push(Feed::new(
                 live.clone(),
                 feed::followed(wished.flat_map(|(_, installed)| installed.classes())),
-                kept.position,
+                Left { position: kept.position, tasks: needed.clone() },
                 service.journal.clone(),
                 Arc::clone(&tail),
                 service.pulses.part(format!("the feed of pool {}", pool.name), FEED_SILENCE),
@@ -126,6 +130,25 @@ impl Service {
             service.feeds.spawn(async move { Ok(feed.run().await?) });
         }
         Ok(service)
+    }
+
+    /// The tasks that deliveries of an earlier run started and whose end they may ask for when they run again.
+    async fn needed_tasks(
+        &self,
+        plugins: &[(&GrantFile, Arc<Installed>)],
+    ) -> Result<HashSet<SmolStr>, journal::Error> {
+        let mut needed = HashSet::new();
+        for (_, installed) in plugins {
+            let progress = self.journal.progress(&installed.name, self.journal.last()).await?;
+            for open in progress.open {
+                let effects = self.journal.effects(&installed.name, open.sequence).await?;
+                let outcomes = effects.iter().filter_map(|effect| effect.conclusion.as_ref());
+                // Outcomes are JSON, in which a task is its reference.
+                let words = outcomes.flat_map(|conclusion| conclusion.outcome.split('"'));
+                needed.extend(words.filter(|word| word.starts_with("OpaqueRef:")).map(SmolStr::new));
+            }
+        }
+        Ok(needed)
     }
 
     /// The pools, in the order of the config.
@@ -219,7 +242,7 @@ fn installed<'c>(host: &Host, config: &'c Config) -> Vec<(&'c GrantFile, Arc<Ins
 }
 
 /// The client of a configured pool; nothing is connected yet.
-pub(crate) fn client(pool: &config::Pool, uuid: Option<SmolStr>) -> Result<Client> {
+pub(crate) fn client(pool: &config::Pool, uuid: Option<SmolStr>, who: &str) -> Result<Client> {
     let members = pool.members.iter().map(|member| pool.endpoint.at(member)).collect::<Result<_, _>>();
     Client::new(Settings {
         endpoint: pool.endpoint.clone(),
@@ -227,7 +250,7 @@ pub(crate) fn client(pool: &config::Pool, uuid: Option<SmolStr>) -> Result<Clien
         pool_uuid: uuid,
         user: pool.user.clone(),
         password: Arc::new(PoolPassword(pool.password.clone())),
-        originator: format!("xapiary/{}", pool.name),
+        originator: format!("{who}/{}", pool.name),
         user_agent: concat!("xapiary/", env!("CARGO_PKG_VERSION")).to_owned(),
         call_timeout: CALL_TIMEOUT,
         limits: Limits::default(),

@@ -5,7 +5,11 @@ use std::time::Duration;
 use smol_str::SmolStr;
 
 use crate::codec::{DecodeError, Failure};
+use crate::failure::Kind;
 use crate::transport::{Fingerprint, TransportError};
+
+/// The longest text of an error with its causes.
+const CHAIN_CHARS: usize = 2000;
 
 /// Why a call gave no value.
 ///
@@ -139,6 +143,8 @@ pub enum Error {
         after: Duration,
         /// What the last try ended with.
         last: String,
+        /// Whether that was a certificate that is not believed.
+        untrusted: bool,
     },
 }
 
@@ -159,12 +165,13 @@ impl Error {
         self.failure().is_some_and(|failure| failure.code == code)
     }
 
-    /// Whether the call certainly changed nothing: it was refused, or never sent.
+    /// Whether the call certainly changed nothing: it was never sent, or refused with a code that xapi raises before it
+    /// begins. False where that is not known.
     #[must_use]
     pub fn nothing_done(&self) -> bool {
         match self {
-            Error::Xapi { .. }
-            | Error::NoAsync { .. }
+            Error::Xapi { failure, .. } => before_anything(failure),
+            Error::NoAsync { .. }
             | Error::Unwritable { .. }
             | Error::Password { .. }
             | Error::Login { .. }
@@ -182,6 +189,7 @@ impl Error {
         match self {
             Error::Transport { source: TransportError::Untrusted { .. }, .. } => true,
             Error::Login { source, .. } => source.untrusted(),
+            Error::Waiting { untrusted, .. } => *untrusted,
             _ => false,
         }
     }
@@ -196,6 +204,32 @@ impl Error {
             text.push_str(&cause.to_string());
             source = cause.source();
         }
-        text
+        // A peer's own words may be as long as it likes.
+        match text.char_indices().nth(CHAIN_CHARS) {
+            Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+            None => text,
+        }
     }
+}
+
+/// Codes that are raised before anything is done. Others may come in the middle: a host that could not be reached any
+/// more, a task that was cancelled, an internal error.
+fn before_anything(failure: &Failure) -> bool {
+    matches!(
+        failure.kind(),
+        Kind::SessionInvalid { .. }
+            | Kind::HostIsSlave { .. }
+            | Kind::NotReady
+            | Kind::SessionAuthenticationFailed { .. }
+            | Kind::RbacPermissionDenied { .. }
+            | Kind::MessageMethodUnknown { .. }
+            | Kind::MessageParameterCountMismatch { .. }
+            | Kind::UuidInvalid { .. }
+            | Kind::VmBadPowerState { .. }
+            | Kind::OtherOperationInProgress { .. }
+            | Kind::OperationNotAllowed { .. }
+            | Kind::MapDuplicateKey { .. }
+            | Kind::NoHostsAvailable { .. }
+            | Kind::HostNotEnoughFreeMemory { .. }
+    )
 }

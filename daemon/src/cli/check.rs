@@ -90,7 +90,7 @@ fn plugins(problems: &mut Problems) -> Result<()> {
 async fn connect(config: &Config) -> Result<Answer> {
     let mut answer = Answer::Done;
     for pool in &config.pools {
-        let client = service::client(pool, None)?;
+        let client = service::client(pool, None, "xapiary-cli")?;
         match client.lease().await {
             Ok(_) => {
                 let who = if pool.user.is_empty() { "our client certificate" } else { &pool.user };

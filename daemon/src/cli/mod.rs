@@ -103,6 +103,20 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
     }
 }
 
+/// Does something until it is done or, where it may be, interrupted; the caller then still logs out.
+async fn interruptible(
+    may_be: bool,
+    work: impl Future<Output = anyhow::Result<Answer>>,
+) -> anyhow::Result<Answer> {
+    if !may_be {
+        return work.await;
+    }
+    tokio::select! {
+        answer = work => answer,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
+    }
+}
+
 /// Whether a pool could not be reached, or did not let us in.
 fn unreachable(error: &anyhow::Error) -> bool {
     let causes = error.chain().filter_map(|cause| cause.downcast_ref::<xapi::Error>());

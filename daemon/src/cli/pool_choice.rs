@@ -46,7 +46,7 @@ impl PoolChoice {
         } else {
             self.of_configuration()?
         };
-        service::client(&pool, None)
+        service::client(&pool, None, "xapiary-cli")
     }
 
     fn of_configuration(&self) -> Result<Pool> {

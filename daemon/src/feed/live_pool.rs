@@ -1,5 +1,6 @@
 //! One watched pool as the rest of the daemon sees it: its world, its calls, its tasks.
 
+use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -130,12 +131,18 @@ impl LivePool {
         }
     }
 
-    /// Destroys the tasks that an earlier run of this daemon started and did not live to destroy.
-    pub(super) async fn release_left_tasks(&self) {
+    /// Destroys the tasks that an earlier run of this daemon started and did not live to destroy, but for those whose end
+    /// an open delivery still wants to know.
+    pub(super) async fn release_left_tasks(&self, needed: &HashSet<SmolStr>) {
         let Some(mark) = &self.mark else { return };
+        let Some((ours, this_run)) = mark.value().rsplit_once('/') else { return };
         match self.client.marked(mark.key()).await {
             Ok(tasks) => {
-                let left = tasks.iter().filter(|task| task.mark() == Some(mark));
+                let left = tasks.iter().filter(|task| {
+                    let of_run = task.mark().and_then(|mark| mark.value().rsplit_once('/'));
+                    of_run.is_some_and(|(who, run)| who == ours && run != this_run)
+                        && !needed.contains(task.reference())
+                });
                 self.release_tasks(left.map(|task| task.reference().clone()).collect());
             }
             Err(error) => {
@@ -165,11 +172,12 @@ impl LivePool {
     }
 }
 
-/// The mark of this daemon's tasks in a pool: other daemons of other machines may follow the same pool. None where the
-/// machine's name cannot be sent, then tasks are left to xapi after a crash.
+/// The mark of this run's tasks in a pool: `MACHINE/POOL/RUN`, since daemons of other machines may follow the same pool.
+/// None where the machine's name cannot be sent, then tasks are left to xapi after a crash.
 fn mark(pool: &str) -> Option<Mark> {
     let machine = rustix::system::uname();
-    Mark::new("xapiary", &format!("{}/{pool}", machine.nodename().to_string_lossy())).ok()
+    let run: u64 = rand::random();
+    Mark::new("xapiary", &format!("{}/{pool}/{run:016x}", machine.nodename().to_string_lossy())).ok()
 }
 
 fn told(state: xapi::TaskState) -> TaskState {

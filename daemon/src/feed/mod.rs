@@ -15,6 +15,7 @@ mod redact;
 mod selection;
 mod tail;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ use journal::{Append, Journal, NewEvent, ObjectChange};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use xapi::events::{Canary, Event, Input, Request, Round, Stream, WorldChange};
+use xapi::find::FindError;
 use xapi::model::World;
 use xapi::{Client, Error, Lease, Value};
 
@@ -65,6 +67,8 @@ pub(crate) struct Feed {
     canary: Canary,
     /// Whether tasks of an earlier run were looked for.
     tidied: bool,
+    /// Tasks of an earlier run whose end open deliveries still want to know.
+    needed: HashSet<SmolStr>,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
@@ -110,6 +114,14 @@ pub(crate) enum WorldError {
     },
 }
 
+/// What an earlier run left of a feed.
+pub(crate) struct Left {
+    /// Where it was; none before a first picture.
+    pub(crate) position: Option<Position>,
+    /// Tasks whose end open deliveries still want to know.
+    pub(crate) tasks: HashSet<SmolStr>,
+}
+
 /// What a pool was when the daemon last ran.
 pub(crate) struct Kept {
     /// Its picture.
@@ -141,6 +153,8 @@ pub(crate) async fn kept(journal: &Journal, pool: &str) -> Result<Kept, WorldErr
 enum AskError {
     #[error(transparent)]
     Call(#[from] Error),
+    #[error("listing objects")]
+    List(#[from] FindError),
     /// Polls are answered, and a change of ours is not in them.
     #[error("the pool answers, but does not tell a change that was made in it")]
     Silent,
@@ -151,13 +165,13 @@ impl Feed {
     pub(crate) fn new(
         pool: LivePool,
         classes: Vec<SmolStr>,
-        left: Option<Position>,
+        left: Left,
         journal: Journal,
         tail: Arc<Tail>,
         pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        let stream = match left {
+        let stream = match left.position {
             Some(left) => Stream::going_on(classes, left.classes, left.alerts),
             None => Stream::new(classes),
         };
@@ -174,6 +188,7 @@ impl Feed {
             unreadable: 0,
             canary: Canary::new(CANARY, Instant::now()),
             tidied: false,
+            needed: left.tasks,
             pulse,
             stop,
         }
@@ -235,9 +250,8 @@ impl Feed {
                 (Input::Batch(batch), received)
             }
             Request::List { class } => {
-                let answer = client.call(&format!("{class}.get_all"), &[]).await?;
-                let references = answer.as_array().unwrap_or_default().iter();
-                let references = references.filter_map(Value::as_str).map(Into::into).collect();
+                let listed = client.find_class(&class)?.all().await?;
+                let references = listed.iter().map(|reference| reference.as_str().into()).collect();
                 (Input::Listing { class, references }, Instant::now())
             }
         };
@@ -316,7 +330,8 @@ impl Feed {
         }
         if following && !std::mem::replace(&mut self.tidied, true) {
             let pool = self.pool.clone();
-            tokio::spawn(async move { pool.release_left_tasks().await });
+            let needed = std::mem::take(&mut self.needed);
+            tokio::spawn(async move { pool.release_left_tasks(&needed).await });
         }
         Ok(())
     }
@@ -324,7 +339,9 @@ impl Feed {
     /// Notes a failure, tells it once, and says how long to wait.
     async fn failed(&mut self, error: &AskError) -> Result<Duration, FeedError> {
         if let AskError::Call(error) = error {
-            if error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE") {
+            // While logging in the same codes mean something else.
+            let answered = matches!(error, Error::Xapi { .. });
+            if answered && (error.is("SESSION_INVALID") || error.is("HOST_IS_SLAVE")) {
                 tracing::info!(pool = %self.pool.name(), "the session has ended, logging in again");
                 // Once it is normal: a restart, a failover. A pool that ends every session at once is not hammered.
                 self.barren += 1;
@@ -355,14 +372,23 @@ impl Feed {
         }
         let why = match error {
             AskError::Call(error) => error.chain(),
+            AskError::List(error) => match error.call() {
+                Some(call) => call.chain(),
+                None => error.to_string(),
+            },
             AskError::Silent => error.to_string(),
         };
         let due = self.pool.client().login_due().await;
         let pause = if due.is_zero() { poll_pause(self.failures) } else { due };
-        if !matches!(error, AskError::Call(Error::Waiting { .. })) {
+        let untrusted = matches!(error, AskError::Call(error) if error.untrusted());
+        let state = if untrusted { PoolState::Untrusted } else { PoolState::Lost };
+        if matches!(error, AskError::Call(Error::Waiting { .. })) {
+            // Somebody else's login failed, such as that of a plugin's call; it was told there.
+            if matches!(*self.pool.state().borrow(), PoolState::Connecting | PoolState::Following) {
+                self.pool.set_state(state(why.clone()));
+            }
+        } else {
             tracing::warn!(pool = %self.pool.name(), error = why, again_in_s = pause.as_secs(), "the pool cannot be followed for now");
-            let untrusted = matches!(error, AskError::Call(error) if error.untrusted());
-            let state = if untrusted { PoolState::Untrusted } else { PoolState::Lost };
             self.pool.set_state(state(why.clone()));
         }
         if self.endpoint.take().is_some() {

@@ -37,7 +37,7 @@ fn batch(vm: &RawEvent, operation: Operation, description: &str) -> Batch {
         let mut event = vm.clone();
         event.operation = operation;
         event.reference = format_smolstr!("OpaqueRef:00000000-0000-0000-0000-{number:012}");
-        if let Some(record) = &mut event.snapshot {
+        if let Some(record) = event.snapshot.as_mut().map(std::sync::Arc::make_mut) {
             record.reference = event.reference.clone();
             record.set("uuid", Value::String(format_smolstr!("00000000-0000-0000-0001-{number:012}")));
             record.set("name_description", description);

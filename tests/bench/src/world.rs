@@ -1,7 +1,6 @@
 //! What the records of a large pool weigh in memory.
 
 use anyhow::{Result, ensure};
-use xapi::events::{Input, Stream};
 use xapi::model::World;
 
 use crate::memory::Memory;
@@ -18,9 +17,10 @@ pub(crate) fn measure(parts: usize) -> Result<Vec<Row>> {
     for part in 0..parts {
         let body = picture::body(part * PART..(part + 1) * PART)?;
         let batch = picture::read(&body)?;
-        let step = Stream::new([]).step(&world, Input::Batch(batch));
-        for change in step.changes {
-            change.apply(&mut world);
+        for event in batch.events {
+            if let Some(record) = event.snapshot {
+                world.insert(record);
+            }
         }
     }
     let records = parts * PART;

@@ -168,8 +168,8 @@ async fn tasks_that_an_earlier_run_left_are_destroyed_and_those_of_others_are_no
     let admin = administrator(&world);
     let vm = Value::from(world.pool().find_vm("backup").unwrap());
     let here = rustix::system::uname();
-    let left = Mark::new("xapiary", &format!("{}/lab", here.nodename().to_string_lossy())).unwrap();
-    let others = Mark::new("xapiary", "elsewhere/lab").unwrap();
+    let left = Mark::new("xapiary", &format!("{}/lab/1", here.nodename().to_string_lossy())).unwrap();
+    let others = Mark::new("xapiary", "elsewhere/lab/1").unwrap();
     let mut tasks = Vec::new();
     for mark in [left, others] {
         let options = CallOptions::marked(mark);

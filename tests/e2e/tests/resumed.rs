@@ -222,20 +222,26 @@ async fn classes_that_come_and_go_with_grants_are_no_news() {
 
     // One that is there already is no news, what happens from now on is.
     let daemon = world.start(&wide);
-    daemon.following().await;
+    let there = pool.records("network").len();
+    until(LIMIT, "networks are in the picture", || match networks(&world) {
+        count if count == there => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await;
     world.alike().await;
-    assert_eq!(networks(&world), pool.records("network").len());
     let network = pool.records("network").remove(0).reference;
     pool.set("network", &network, "name_description", "another description").unwrap();
     world.alike().await;
     assert!(daemon.terminate().await.status.success());
 
     let daemon = world.start(&narrow);
-    daemon.following().await;
-    world.alike().await;
+    until(LIMIT, "networks have left the picture", || match networks(&world) {
+        0 => Ok(()),
+        other => Err(other.to_string()),
+    })
+    .await;
     assert!(daemon.terminate().await.status.success());
     let stored = world.stored();
-    assert_eq!(networks(&world), 0, "they have left the picture");
     let of_networks = |change: &StoredChange| {
         change.new.as_ref().or(change.old.as_ref()).is_some_and(|record| record.class == "network")
     };

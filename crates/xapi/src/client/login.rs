@@ -40,8 +40,8 @@ pub(super) struct Entered {
 /// One search for the coordinator.
 struct Round {
     password: SecretString,
-    /// Coordinators that members named and that were asked: many name the same one, and a password that is wrong there
-    /// must not be tried as often as there are members.
+    /// Members that were asked, those that others named too: many name the same coordinator, and a password that is wrong
+    /// there must not be tried as often as there are members.
     asked: Mutex<HashSet<Address>>,
     /// Whether a session has been found or there can be none.
     over: AtomicBool,
@@ -132,6 +132,7 @@ impl Client {
             return None;
         }
         let member = transports.endpoint().clone();
+        round.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(member.address().clone());
         let transports = match self.log_in_at(&transports, round).await {
             Ok(reference) => return Some(self.checked(reference, transports).await),
             Err(error) => match coordinator_named(&error) {

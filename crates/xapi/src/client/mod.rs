@@ -29,6 +29,7 @@ pub use self::wire::Wire;
 use crate::codec::Limits;
 use crate::error::Error;
 use crate::events::{Batch, Seen};
+use crate::model::schema;
 use crate::task::Waiting;
 use crate::transport::{Endpoint, LearnedPins, TransportError};
 use crate::value::Value;
@@ -175,7 +176,8 @@ impl Client {
         for last_try in [false, true] {
             let lease = self.lease().await?;
             let transports = self.transports();
-            let arguments = with_session(&lease, arguments);
+            let arguments =
+                if wants_session(method) { with_session(&lease, arguments) } else { arguments.to_vec() };
             let request = Request { method, arguments: &arguments, headers: &headers, timeout };
             match self.exchange(&transports.calls, &request).await {
                 Err(error) if !last_try && self.session_ended(&error, &lease).await? => {}
@@ -220,4 +222,10 @@ impl Client {
     pub(crate) fn waiting(&self) -> &Waiting {
         &self.inner.waiting
     }
+}
+
+/// Whether the session goes in front of the arguments. A method that the schema does not know is one of a newer pool.
+fn wants_session(method: &str) -> bool {
+    let first = schema::method(method).and_then(|(_, known)| known.parameters.first());
+    !method.starts_with("system.") && first.is_none_or(|parameter| parameter.name == "session_id")
 }

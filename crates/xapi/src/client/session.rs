@@ -21,7 +21,7 @@ pub(super) struct Session {
     lease: Option<Lease>,
     logins: u64,
     failures: u32,
-    not_before: Option<(Instant, String)>,
+    not_before: Option<(Instant, String, bool)>,
     /// What an administrator has been told loudly, so that it is told once.
     complained: Option<String>,
 }
@@ -80,13 +80,14 @@ impl Client {
         if let Some(lease) = &session.lease {
             return Ok(lease.clone());
         }
-        if let Some((due, last)) = &session.not_before {
+        if let Some((due, last, untrusted)) = &session.not_before {
             let after = due.saturating_duration_since(Instant::now());
             if !after.is_zero() {
                 return Err(Error::Waiting {
                     endpoint: self.endpoint().to_string(),
                     after,
                     last: last.clone(),
+                    untrusted: *untrusted,
                 });
             }
         }
@@ -97,11 +98,10 @@ impl Client {
             }
             Err(source) => {
                 session.failed(&source);
-                // Where we were led may be gone; the next try begins where the administrator pointed.
-                let endpoint = &self.inner.settings.endpoint;
-                self.move_to(self.transports_to(endpoint)?);
+                // The next try begins where the last session was, for that was the pool, or where the administrator
+                // pointed; the others are asked when it does not answer.
                 Err(Error::Login {
-                    endpoint: endpoint.to_string(),
+                    endpoint: self.endpoint().to_string(),
                     user: self.inner.settings.user.clone(),
                     source: Box::new(source),
                 })
@@ -113,7 +113,7 @@ impl Client {
     pub async fn login_due(&self) -> Duration {
         let session = self.inner.session.lock().await;
         let due = session.not_before.as_ref();
-        due.map_or(Duration::ZERO, |(due, _)| due.saturating_duration_since(Instant::now()))
+        due.map_or(Duration::ZERO, |(due, _, _)| due.saturating_duration_since(Instant::now()))
     }
 
     /// Gives a session up whose member does not answer any more; the next [`Client::lease`] looks for the coordinator
@@ -197,7 +197,7 @@ impl Session {
             );
             self.complained = Some(why.clone());
         }
-        self.not_before = Some((Instant::now() + pause, why));
+        self.not_before = Some((Instant::now() + pause, why, error.untrusted()));
     }
 }
 

@@ -35,9 +35,17 @@ pub struct DecodeError {
     pub position: usize,
 }
 
+/// The longest word on what was wrong.
+const WHAT_CHARS: usize = 200;
+
 impl DecodeError {
     pub(crate) fn new(what: impl Into<String>, position: usize) -> Self {
-        DecodeError { what: what.into(), position }
+        let mut what = what.into();
+        // Names in a message are the peer's, and may be as long as it likes.
+        if let Some((end, _)) = what.char_indices().nth(WHAT_CHARS) {
+            what.truncate(end);
+        }
+        DecodeError { what, position }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Alerts: what the pool itself finds worth telling (class `message`), with bodies taken apart as far as they can be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use quick_xml::Reader;
 use quick_xml::events::Event as Xml;
@@ -45,13 +46,24 @@ pub struct Body {
     pub fields: Struct,
 }
 
-/// Up to where alerts have been told: xapi keeps up to 10,000 and brings all of them with each picture.
+/// What has been told of alerts: xapi keeps up to 10,000 and brings all of them with each picture.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Told {
+    /// When the alert was raised that was told last.
     latest: SmolStr,
-    /// Those of the latest second.
-    uuids: BTreeSet<SmolStr>,
+    /// The uuids of those told last.
+    recent: VecDeque<SmolStr>,
+    /// The uuids of all that this process has met, once it has seen a picture.
+    met: Option<Arc<BTreeSet<SmolStr>>>,
 }
+
+/// So many uuids are remembered beyond a restart.
+const RECENT: usize = 8;
+/// So many are remembered within a process; xapi keeps 10,000.
+const MET_MAX: usize = 40_000;
+/// The longest body that is taken apart, and the most fields of one.
+const BODY_BYTES: usize = 64 * 1024;
+const FIELDS_MAX: usize = 256;
 
 impl Alert {
     /// Reads a message's record. Missing parts are empty.
@@ -80,27 +92,43 @@ impl Alert {
 }
 
 impl Told {
-    /// Notes an alert, and says whether it is new. A picture brings all that are kept, so of those the ones before the
-    /// latest are old; what comes live is new even when the pool's clock was set back.
-    pub(super) fn is_new(&mut self, alert: &Alert) -> bool {
-        if self.uuids.contains(&alert.uuid) {
-            return false;
+    /// Notes an alert by its message, and says whether it is new. What comes live is, unless it was told. A picture brings
+    /// all that are kept: those that were not met before are new; after a restart, those that are not older than the one
+    /// that was told last. Better twice than not at all.
+    pub(super) fn is_new(&mut self, message: &Record, origin: Origin) -> bool {
+        let (uuid, timestamp) = (message.text("uuid"), message.text("timestamp"));
+        let told = self.recent.iter().any(|recent| recent == uuid);
+        let new = !told
+            && match &self.met {
+                Some(met) => !met.contains(uuid),
+                None => origin == Origin::Live || timestamp >= self.latest.as_str(),
+            };
+        if let Some(met) = &mut self.met {
+            let met = Arc::make_mut(met);
+            if met.len() >= MET_MAX {
+                met.clear();
+            }
+            met.insert(uuid.into());
         }
-        if alert.timestamp < self.latest {
-            return alert.origin == Origin::Live;
+        if new {
+            self.latest = timestamp.into();
+            self.recent.push_back(uuid.into());
+            if self.recent.len() > RECENT {
+                self.recent.pop_front();
+            }
         }
-        if alert.timestamp > self.latest {
-            self.latest = alert.timestamp.clone();
-            self.uuids.clear();
-        }
-        self.uuids.insert(alert.uuid.clone());
-        true
+        new
+    }
+
+    /// A picture was seen: from now on all that are kept by the pool are known.
+    pub(super) fn picture(&mut self, uuids: BTreeSet<SmolStr>) {
+        self.met = Some(Arc::new(uuids));
     }
 
     /// The text from which [`Told::parse`] makes the same again.
     #[must_use]
     pub fn text(&self) -> String {
-        let uuids: Vec<&str> = self.uuids.iter().map(SmolStr::as_str).collect();
+        let uuids: Vec<&str> = self.recent.iter().map(SmolStr::as_str).collect();
         format!("{}/{}", self.latest, uuids.join("/"))
     }
 
@@ -109,7 +137,7 @@ impl Told {
     pub fn parse(text: &str) -> Self {
         let mut parts = text.split('/').map(SmolStr::new);
         let latest = parts.next().unwrap_or_default();
-        Told { latest, uuids: parts.filter(|uuid| !uuid.is_empty()).collect() }
+        Told { latest, recent: parts.filter(|uuid| !uuid.is_empty()).collect(), met: None }
     }
 }
 
@@ -117,6 +145,9 @@ impl Body {
     /// Takes a text apart. Whatever it holds, the text itself is kept.
     #[must_use]
     pub fn read(text: &str) -> Self {
+        if text.len() > BODY_BYTES {
+            return Body { text: text.into(), fields: Struct::new() };
+        }
         let fields = match text.trim_start().chars().next() {
             Some('<') => from_xml(text),
             Some('{') => from_json(text),
@@ -221,16 +252,16 @@ fn from_lines(text: &str) -> Option<Struct> {
 }
 
 fn add(fields: &mut Struct, name: SmolStr, value: Value) {
-    match fields.remove(&name) {
-        None => fields.push(name, value),
-        Some(first) => {
-            let mut values = match first {
-                Value::Array(values) => values.clone(),
-                one => vec![one],
-            };
-            values.push(value);
-            fields.push(name, Value::from(values));
+    let room = fields.len() < FIELDS_MAX;
+    match fields.get_mut(&name) {
+        Some(Value::Array(values)) if values.len() < FIELDS_MAX => values.push(value),
+        Some(Value::Array(_)) => {}
+        Some(one) => {
+            let first = std::mem::replace(one, Value::VOID);
+            *one = Value::Array(vec![first, value]);
         }
+        None if room => fields.push(name, value),
+        None => {}
     }
 }
 
@@ -271,26 +302,31 @@ mod tests {
 
     #[test]
     fn what_was_told_is_remembered_as_text() {
-        let alert = |uuid: &str, timestamp: &str, origin| Alert {
-            origin,
-            uuid: uuid.into(),
-            timestamp: timestamp.into(),
-            ..Alert::of(&Record::new("message", "OpaqueRef:m", Struct::new()), origin)
+        let alert = |uuid: &str, timestamp: &str| {
+            let fields: Struct = [("uuid", uuid), ("timestamp", timestamp)]
+                .map(|(name, text)| (name.into(), text.into()))
+                .into_iter()
+                .collect();
+            Record::new("message", "OpaqueRef:m", fields)
         };
         let mut told = Told::default();
-        assert!(told.is_new(&alert("a", "20260821T02:00:23Z", Origin::Live)));
-        assert!(told.is_new(&alert("b", "20260821T02:00:23Z", Origin::Live)));
+        assert!(told.is_new(&alert("a", "20260821T02:00:23Z"), Origin::Live));
+        assert!(told.is_new(&alert("b", "20260821T02:00:23Z"), Origin::Live));
         let mut told = Told::parse(&told.text());
         for (uuid, timestamp, origin, new) in [
             ("a", "20260821T02:00:23Z", Origin::Resync, false),
             ("z", "20260821T02:00:22Z", Origin::Resync, false),
             ("c", "20260821T02:00:23Z", Origin::Resync, true),
-            ("d", "20260821T02:00:24Z", Origin::Resync, true),
-            ("d", "20260821T02:00:24Z", Origin::Live, false),
+            ("d", "20990821T02:00:24Z", Origin::Live, true),
+            ("d", "20990821T02:00:24Z", Origin::Live, false),
             ("e", "20260101T00:00:00Z", Origin::Live, true),
         ] {
-            assert_eq!(told.is_new(&alert(uuid, timestamp, origin)), new, "{uuid}");
+            assert_eq!(told.is_new(&alert(uuid, timestamp), origin), new, "{uuid}");
         }
+        // After a picture what was not met is new, whatever the clock of the pool says.
+        told.picture(["d", "e"].map(SmolStr::new).into());
+        assert!(told.is_new(&alert("f", "20200101T00:00:00Z"), Origin::Resync));
+        assert!(!told.is_new(&alert("f", "20200101T00:00:00Z"), Origin::Resync));
         assert_eq!(Told::parse("").text(), "/");
     }
 }

@@ -32,6 +32,8 @@ enum Phase {
     /// others are met for the first time.
     Resyncing {
         known: BTreeSet<SmolStr>,
+        /// Whether a picture was put aside because it held less than the pool counted.
+        doubted: bool,
     },
     Live,
     /// The references of this class are to be listed.
@@ -138,7 +140,7 @@ impl Stream {
         Stream {
             classes: classes.into_iter().collect(),
             token: SmolStr::default(),
-            phase: Phase::Resyncing { known: known.into_iter().collect() },
+            phase: Phase::Resyncing { known: known.into_iter().collect(), doubted: false },
             suspects: BTreeMap::new(),
             alerts,
         }
@@ -187,7 +189,7 @@ impl Stream {
     #[must_use]
     pub fn known(&self) -> Vec<SmolStr> {
         match &self.phase {
-            Phase::Resyncing { known } => known.iter().cloned().collect(),
+            Phase::Resyncing { known, .. } => known.iter().cloned().collect(),
             Phase::Live | Phase::Recounting { .. } => self.classes.clone(),
         }
     }
@@ -216,7 +218,11 @@ impl Stream {
     #[must_use]
     pub fn step(&self, world: &World, input: Input) -> Step {
         match (&self.phase, input) {
-            (Phase::Resyncing { known }, Input::Batch(batch)) => self.whole_picture(world, batch, known),
+            (Phase::Resyncing { known, doubted: false }, Input::Batch(batch)) if self.lacks(&batch) => {
+                let phase = Phase::Resyncing { known: known.clone(), doubted: true };
+                Step { events: Vec::new(), changes: Vec::new(), next: Stream { phase, ..self.clone() } }
+            }
+            (Phase::Resyncing { known, .. }, Input::Batch(batch)) => self.whole_picture(world, batch, known),
             // Whatever it holds, the whole picture will have it too.
             (_, Input::Batch(batch)) if self.is_ahead_of(&batch.token) => {
                 Step { events: Vec::new(), changes: Vec::new(), next: self.after_new_session() }
@@ -248,9 +254,26 @@ impl Stream {
         Step { events: told.events, changes: told.changes, next }
     }
 
+    /// Whether a picture holds fewer objects of a class than the pool counts. Objects come and go while it is drawn, so once
+    /// may be chance; believed as it is, it would tell objects as deleted that are there.
+    fn lacks(&self, picture: &Batch) -> bool {
+        let mut held: BTreeMap<String, i64> = BTreeMap::new();
+        for event in picture.events.iter().filter(|event| event.operation != Operation::Deleted) {
+            *held.entry(event.class.to_lowercase()).or_default() += 1;
+        }
+        self.classes.iter().filter(|class| *class != "message").any(|class| {
+            let class = class.to_lowercase();
+            let counted = picture.counts.get(class.as_str()).copied().unwrap_or(0);
+            held.get(&class).copied().unwrap_or(0) < counted
+        })
+    }
+
     fn whole_picture(&self, world: &World, batch: Batch, known: &BTreeSet<SmolStr>) -> Step {
         let mut told = Telling::new(world, Origin::Resync, true, self.alerts.clone());
         let mut seen: HashSet<(SmolStr, SmolStr)> = HashSet::with_capacity(batch.events.len());
+        let messages = batch.events.iter().filter(|event| event.class.eq_ignore_ascii_case("message"));
+        let messages =
+            messages.filter_map(|event| event.snapshot.as_ref()?.uuid().map(SmolStr::new)).collect();
         for event in batch.events {
             if event.operation != Operation::Deleted {
                 seen.insert((wire_name(&event.class), event.reference.clone()));
@@ -267,6 +290,7 @@ impl Stream {
                 }
             }
         }
+        told.alerts.picture(messages);
         told.events.retain(|event| event.class().is_none_or(|class| known.contains(class)));
         let differences = told.events.len();
         let begun: Vec<SmolStr> =
@@ -361,7 +385,7 @@ impl<'w> Telling<'w> {
             self.alert(event);
             return;
         }
-        match event.snapshot {
+        match event.snapshot.filter(|_| event.operation != Operation::Deleted) {
             Some(record) => self.seen(class, record, event.generation),
             None => self.deleted(class, event.reference, event.generation),
         }
@@ -421,10 +445,10 @@ impl<'w> Telling<'w> {
     /// Alerts are no objects to be kept: they are told once, when they are new, and their removal is nobody's news.
     fn alert(&mut self, event: RawEvent) {
         if let Some(record) = event.snapshot
-            && let alert = Alert::of(&record, self.origin)
-            && self.alerts.is_new(&alert)
+            && event.operation != Operation::Deleted
+            && self.alerts.is_new(&record, self.origin)
         {
-            self.events.push(Event::Alert(alert));
+            self.events.push(Event::Alert(Alert::of(&record, self.origin)));
         }
     }
 

@@ -160,7 +160,9 @@ impl Waiting {
         match tokio::time::timeout(LAST_LOOK, self.read(client, task)).await {
             Ok(Ok(())) => Ok(seat.heard.borrow().state.clone()),
             Ok(Err(error)) => Err(error),
-            Err(_) => Ok(before),
+            // What was heard before may be shown; what was never heard is nothing.
+            Err(_) if seat.heard.borrow().at.is_some() => Ok(before),
+            Err(_) => Err(no("task.get_record", "no answer in time")),
         }
     }
 

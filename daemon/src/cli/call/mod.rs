@@ -9,9 +9,9 @@ use xapi::Client;
 use xapi::model::{schema, typed};
 
 use self::arguments::Draft;
-use super::Answer;
 use super::output::{self, Output};
 use super::pool_choice::PoolChoice;
+use super::{Answer, interruptible};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -51,7 +51,8 @@ pub(super) async fn call(arguments: &Arguments) -> Result<Answer> {
             return Ok(Answer::Misused);
         }
     };
-    let answer = carry_out(arguments, &client, drafts).await;
+    // An asynchronous call listens to interrupts itself once it has begun.
+    let answer = interruptible(!arguments.asynchronous, carry_out(arguments, &client, drafts)).await;
     client.logout().await;
     if let Err(error) = &answer
         && let Some(known) = misspelt(&arguments.method)

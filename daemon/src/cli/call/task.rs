@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
-use xapi::{CallOptions, Client, Task, Value};
+use xapi::{CallOptions, Client, Mark, Task, Value};
 
 /// Steps of the bar.
 const WHOLE: u64 = 1000;
@@ -14,7 +14,8 @@ const WHOLE: u64 = 1000;
 /// Starts a method, shows how far it is and gives its result. The first interrupt asks the pool to cancel the task and
 /// waits on, the second leaves it to itself.
 pub(super) async fn run(client: &Client, method: &str, arguments: &[Value]) -> Result<Value> {
-    let task = client.start(method, arguments, &CallOptions::default()).await?;
+    let mark = Mark::new("xapiary-cli", &std::process::id().to_string())?;
+    let task = client.start(method, arguments, &CallOptions::marked(mark)).await?;
     let bar = bar(&task);
     let mut interrupts = signal(SignalKind::interrupt())?;
     let mut asked_to_cancel = false;

@@ -11,9 +11,9 @@ use xapi::model::{Path, Record};
 use xapi::query::Query;
 use xapi::{Client, Value};
 
-use super::Answer;
 use super::output::{Form, Output, Rows};
 use super::pool_choice::PoolChoice;
+use super::{Answer, interruptible};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -60,7 +60,7 @@ pub(super) async fn objects(arguments: &Arguments) -> Result<Answer> {
             return Ok(Answer::Misused);
         }
     };
-    let shown = show(&client, question, arguments.output.form()).await;
+    let shown = interruptible(true, show(&client, question, arguments.output.form())).await;
     client.logout().await;
     shown
 }
