@@ -20,6 +20,19 @@ pub(crate) trait Source {
         member: impl FnMut(&mut Self, &str, Option<Value>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError>;
 
+    /// Reads a map or record into `fields`, which says what it awaits, so that a message that brings just that need not be
+    /// taken apart there.
+    ///
+    /// # Errors
+    /// Also when the value is no map.
+    fn fields(&mut self, depth: usize, fields: &mut impl Awaiting) -> Result<(), DecodeError> {
+        self.members(depth, |source, name, value| {
+            let value = value.map_or_else(|| source.value(depth + 1), Ok)?;
+            fields.take(name, value);
+            Ok(())
+        })
+    }
+
     /// Reads a list. `element` is called at each element and must read it.
     ///
     /// # Errors
@@ -42,6 +55,21 @@ pub(crate) trait Source {
 
     /// Passes over so many bytes, which are a whole value.
     fn pass(&mut self, _bytes: usize) {}
+}
+
+/// Takes members in, and knows which most likely comes next.
+pub(crate) trait Awaiting {
+    /// The name of that member, and the value that it mostly has as JSON text, empty where there is none.
+    fn awaited(&self) -> Option<(&'static str, &'static str)>;
+
+    /// The awaited member came with that value.
+    fn take_usual(&mut self);
+
+    /// The awaited member came with another value.
+    fn take_awaited(&mut self, value: Value);
+
+    /// A member came, whichever.
+    fn take(&mut self, name: &str, value: Value);
 }
 
 /// Something that is read from either wire in one pass.

@@ -66,11 +66,7 @@ fn event<S: Source>(source: &mut S, depth: usize, seen: &Seen) -> Result<Parts, 
             }
             let left = source.ahead().map(<[u8]>::len);
             let mut fields = Record::filling(class);
-            source.members(depth + 1, |source, name, value| {
-                let value = value.map_or_else(|| source.value(depth + 2), Ok)?;
-                fields.push(name, value);
-                Ok(())
-            })?;
+            source.fields(depth + 1, &mut fields)?;
             if let (Some(before), Some(after)) = (left, source.ahead().map(<[u8]>::len)) {
                 parts.print = Some(Print::of(source.behind(before - after)));
             }

@@ -7,8 +7,9 @@ use std::collections::HashSet;
 
 use smol_str::SmolStr;
 
-use super::schema::{Class, Type};
+use super::schema::{Class, Field, Type};
 use super::typed::typed;
+use crate::codec::Awaiting;
 use crate::value::{NULL_REF, Struct, Value};
 
 /// Values by field. The same fields with the same values are always kept the same way, so they compare as they are.
@@ -51,19 +52,39 @@ fn usual(kind: &Type) -> Option<&'static Value> {
     }
 }
 
+/// The same as JSON text without white space; empty where there is none.
+fn usual_json(kind: &Type) -> &'static str {
+    match kind {
+        Type::String => "\"\"",
+        Type::Ref(_) => "\"OpaqueRef:NULL\"",
+        Type::Int | Type::Float => "0",
+        Type::Bool => "false",
+        Type::Set(_) => "[]",
+        Type::Map(..) => "{}",
+        Type::DateTime | Type::Void | Type::Enum(_) | Type::Record(_) | Type::Option(_) => "",
+    }
+}
+
 fn is_usual(kind: &Type, value: &Value) -> bool {
-    usual(kind).is_some_and(|usual| usual == value)
+    match (kind, value) {
+        (Type::String, Value::String(text)) => text.is_empty(),
+        (Type::Set(_), Value::Array(elements)) => elements.is_empty(),
+        (Type::Map(..), Value::Struct(members)) => members.is_empty(),
+        _ => usual(kind).is_some_and(|usual| usual == value),
+    }
 }
 
 /// Whether a value has its type already, as nearly all do.
 fn fits(kind: &Type, value: &Value) -> bool {
-    matches!(
-        (kind, value),
+    match (kind, value) {
         (Type::String | Type::Ref(_) | Type::Enum(_), Value::String(_))
-            | (Type::Bool, Value::Bool(_))
-            | (Type::Int, Value::Int(_))
-            | (Type::Float, Value::Float(_))
-    )
+        | (Type::Bool, Value::Bool(_))
+        | (Type::Int, Value::Int(_))
+        | (Type::Float, Value::Float(_)) => true,
+        (Type::Set(kind), Value::Array(elements)) => elements.iter().all(|element| fits(kind, element)),
+        (Type::Map(_, kind), Value::Struct(members)) => members.iter().all(|(_, member)| fits(kind, member)),
+        _ => false,
+    }
 }
 
 fn bit(position: usize) -> u128 {
@@ -238,7 +259,13 @@ fn gone_members(now: &Struct, before: &Struct) -> impl Iterator<Item = SmolStr> 
 fn position_in(class: &'static Class, name: &str, expected: usize) -> Option<(usize, &'static Type)> {
     let found = match class.fields.get(expected) {
         Some(field) if field.name == name => Some(expected),
-        _ => class.fields.iter().position(|field| field.name == name),
+        // A pool that is older or newer leaves some out.
+        _ => {
+            let (before, after) = class.fields.split_at(expected.min(class.fields.len()));
+            let named = |field: &Field| field.name == name;
+            let later = after.iter().position(named).map(|at| before.len() + at);
+            later.or_else(|| before.iter().position(named))
+        }
     };
     let position = found.filter(|position| bit(*position) != 0)?;
     Some((position, &class.fields.get(position)?.kind))
@@ -258,13 +285,15 @@ impl Filling {
 
     /// Takes one field in. Of a name that comes twice the first counts.
     pub(crate) fn push(&mut self, name: &str, value: Value) {
-        let fields = &mut self.fields;
-        let found = fields.class.and_then(|class| position_in(class, name, self.expected));
-        let Some((position, kind)) = found else {
-            fields.others.push(name.into(), value);
-            return;
-        };
+        match self.fields.class.and_then(|class| position_in(class, name, self.expected)) {
+            Some((position, kind)) => self.put(position, kind, value),
+            None => self.fields.others.push(name.into(), value),
+        }
+    }
+
+    fn put(&mut self, position: usize, kind: &Type, value: Value) {
         self.expected = position + 1;
+        let fields = &mut self.fields;
         if (fields.usual | fields.kept) & bit(position) != 0 {
             return;
         }
@@ -284,9 +313,38 @@ impl Filling {
         fields.kept |= bit(position);
     }
 
+    /// The field that should come now.
+    fn next(&self) -> Option<&'static Field> {
+        self.fields.class?.fields.get(self.expected).filter(|_| bit(self.expected) != 0)
+    }
+
     pub(super) fn finish(self) -> Fields {
         let others = first_of_each(self.fields.others);
         Fields { values: self.values.into_boxed_slice(), others, ..self.fields }
+    }
+}
+
+impl Awaiting for Filling {
+    fn awaited(&self) -> Option<(&'static str, &'static str)> {
+        self.next().map(|field| (field.name, usual_json(&field.kind)))
+    }
+
+    fn take_usual(&mut self) {
+        let fields = &mut self.fields;
+        if fields.kept & bit(self.expected) == 0 {
+            fields.usual |= bit(self.expected);
+        }
+        self.expected += 1;
+    }
+
+    fn take_awaited(&mut self, value: Value) {
+        if let Some(field) = self.next() {
+            self.put(self.expected, &field.kind, value);
+        }
+    }
+
+    fn take(&mut self, name: &str, value: Value) {
+        self.push(name, value);
     }
 }
 

@@ -26,6 +26,8 @@ pub const REQUEST_BYTES_MAX: usize = 300 * 1024;
 const USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Idle connections are dropped before a stunnel or a firewall does it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// So much room for an answer is made before any of it has come.
+const PREPARED_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a body that is no answer is read.
 const REFUSAL_BYTES: usize = 4096;
 /// How much of a body that is no answer is quoted in an error.
@@ -177,8 +179,10 @@ impl Transport {
             return Err(too_long());
         }
         let content_type = content_type(&response);
+        // A length is only what the peer says, so it is believed up to a bound.
+        let told = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let mut body = BytesMut::with_capacity(told.unwrap_or(0).min(PREPARED_BYTES_MAX));
         let mut stream = response.bytes_stream();
-        let mut body = BytesMut::new();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk?;
             if body.len() + chunk.len() > limit {

@@ -5,9 +5,12 @@ use std::borrow::Cow;
 
 use crate::codec::DecodeError;
 use crate::codec::limits::{Limits, Meter};
-use crate::codec::source::Source;
+use crate::codec::source::{Awaiting, Source};
 use crate::codec::texts::Texts;
 use crate::value::{Struct, Value};
+
+/// So many times eight bytes of a text are looked at one after another.
+const SHORT_WORDS: usize = 3;
 
 pub(super) struct Reader<'i> {
     input: &'i str,
@@ -110,6 +113,36 @@ impl<'i> Reader<'i> {
         }
     }
 
+    /// A member that is awaited perhaps, its value inside `depth` others.
+    fn field(&mut self, depth: usize, fields: &mut impl Awaiting) -> Result<(), DecodeError> {
+        let rest = self.input.as_bytes().get(self.position..).unwrap_or_default();
+        let after_name =
+            |name: &str| rest.strip_prefix(b"\"")?.strip_prefix(name.as_bytes())?.strip_prefix(b"\":");
+        let awaited = fields.awaited().and_then(|(name, usual)| Some((name, usual, after_name(name)?)));
+        let Some((name, usual, rest)) = awaited else {
+            self.expect(b'"', "expected a member's name")?;
+            let name = self.text()?;
+            self.expect(b':', "expected a colon after a member's name")?;
+            let value = self.value(depth)?;
+            fields.take(&name, value);
+            return Ok(());
+        };
+        self.position = self.input.len() - rest.len();
+        self.meter.text(name.len(), self.position)?;
+        let after = if usual.is_empty() { None } else { rest.strip_prefix(usual.as_bytes()) };
+        // What goes on is another value that begins alike.
+        if let Some(after @ [b',' | b'}', ..]) = after {
+            self.enter(depth)?;
+            self.meter.text(usual.len(), self.position)?;
+            self.position = self.input.len() - after.len();
+            fields.take_usual();
+        } else {
+            let value = self.value(depth)?;
+            fields.take_awaited(value);
+        }
+        Ok(())
+    }
+
     /// Counts the value that comes next.
     fn enter(&mut self, depth: usize) -> Result<(), DecodeError> {
         self.meter.depth(depth, self.position)?;
@@ -190,8 +223,8 @@ impl<'i> Reader<'i> {
     /// What stands before the next quote or backslash.
     fn plain(&mut self) -> Result<&'i str, DecodeError> {
         let rest = self.rest();
-        let end = memchr::memchr2(b'"', b'\\', rest.as_bytes());
-        let Some((plain, _)) = end.and_then(|at| rest.split_at_checked(at)) else {
+        let end = end_of_plain(rest.as_bytes());
+        let Some(plain) = end.and_then(|at| rest.get(..at)) else {
             return Err(self.error("a text does not end"));
         };
         self.position += plain.len();
@@ -274,6 +307,26 @@ impl<'i> Reader<'i> {
     }
 }
 
+/// Where the first quote or backslash is. Most texts are short, shorter than what calling a search pays for.
+fn end_of_plain(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let (words, _) = bytes.as_chunks::<8>();
+    let mut passed = 0;
+    for word in words.iter().take(SHORT_WORDS) {
+        let word = u64::from_le_bytes(*word);
+        let (quote, slash) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
+        // A byte that is zero sets its top bit; the lowest one set is right, those above may be not.
+        let found = ((quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & TOPS;
+        if found != 0 {
+            return Some(passed + (found.trailing_zeros() / 8) as usize);
+        }
+        passed += 8;
+    }
+    let rest = bytes.get(passed..).unwrap_or_default();
+    memchr::memchr2(b'"', b'\\', rest).map(|at| passed + at)
+}
+
 impl Source for Reader<'_> {
     fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
         Reader::value(self, depth)
@@ -286,6 +339,21 @@ impl Source for Reader<'_> {
     ) -> Result<(), DecodeError> {
         self.enter(depth)?;
         self.object(|reader, name| member(reader, &name, None))
+    }
+
+    fn fields(&mut self, depth: usize, fields: &mut impl Awaiting) -> Result<(), DecodeError> {
+        self.enter(depth)?;
+        self.expect(b'{', "expected an object")?;
+        if self.passed(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.field(depth + 1, fields)?;
+            if self.passed(b'}') {
+                return Ok(());
+            }
+            self.expect(b',', "expected a comma or the end of the object")?;
+        }
     }
 
     fn elements(
