@@ -124,6 +124,36 @@ fn members_in_any_order_make_the_same_batch() {
     }
 }
 
+/// Fields in the order of the datamodel, whose values begin like the ones that are there mostly, or come twice.
+#[test]
+fn values_that_begin_like_usual_ones_are_read_whole() {
+    let members = [
+        r#""uuid":"","allowed_operations":[],"current_operations":{},"power_state":"Halted""#,
+        r#""uuid":"\"","allowed_operations":[ ],"current_operations":{ },"name_label":"" ,"user_version":0 "#,
+        r#""uuid":"","uuid":"twice","allowed_operations":["a",""],"name_label":"1234567\"","name_description":"12345678\\""#,
+        r#""uuid":"u","uuid":"","name_label":"123456789012345678901234\n\"é","user_version":0.5,"is_a_template":falsely"#,
+        r#""user_version":01,"is_a_template":false"#,
+        r#""user_version":0e1,"is_a_template":false,"suspend_VDI":"OpaqueRef:NULLish","resident_on":"OpaqueRef:NULL""#,
+        r#""user_version":-0,"is_a_template":true,"unheard_of":{},"suspend_VDI":"OpaqueRef:NULL","VCPUs_params":{"a":0}"#,
+        r#""uuid":"","#,
+        r#""uuid":"""#,
+        r#""uuid":"#,
+        "",
+    ];
+    let mut read = 0;
+    for members in members {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","result":{{"events":[{{"id":"1","class":"vm","operation":"add","ref":"OpaqueRef:1","snapshot":{{{members}}}}}],"valid_ref_counts":{{}},"token":"t"}},"id":1}}"#
+        );
+        assert_same(false, body.as_bytes(), &Limits::default());
+        for text in 0..20 {
+            assert_same(false, body.as_bytes(), &Limits { text, ..Limits::default() });
+        }
+        read += usize::from(at_once(false, body.as_bytes(), &Limits::default()).is_ok());
+    }
+    assert_eq!(read, 6);
+}
+
 #[test]
 fn refusals_and_damage_are_told() {
     let refusal: Reply = Err(Failure::new("EVENTS_LOST", ["x"]));
