@@ -136,7 +136,7 @@ fn values_that_begin_like_usual_ones_are_read_whole() {
         r#""user_version":0e1,"is_a_template":false,"suspend_VDI":"OpaqueRef:NULLish","resident_on":"OpaqueRef:NULL""#,
         r#""user_version":-0,"is_a_template":true,"unheard_of":{},"suspend_VDI":"OpaqueRef:NULL","VCPUs_params":{"a":0}"#,
         r#""uuid":"","#,
-        r#""uuid":"""#,
+        r#""uuid":""""#,
         r#""uuid":"#,
         "",
     ];
