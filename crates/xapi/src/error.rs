@@ -33,10 +33,10 @@ const CHAIN_CHARS: usize = 2000;
 /// ```
 /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
 /// # stage::example(|client| async move {
-/// let error = client.call("VM.get_record", &["OpaqueRef:gone".into()]).await.unwrap_err();
+/// let error = client.call("VM.get_by_uuid", &["gone".into()]).await.unwrap_err();
 /// assert!(error.nothing_done());
-/// assert_eq!(error.failure().map(|failure| failure.code.as_str()), Some("HANDLE_INVALID"));
-/// assert_eq!(error.chain(), "xapi refused VM.get_record: HANDLE_INVALID [VM, OpaqueRef:gone]");
+/// assert_eq!(error.failure().map(|failure| failure.code.as_str()), Some("UUID_INVALID"));
+/// assert_eq!(error.chain(), "xapi refused VM.get_by_uuid: UUID_INVALID [VM, gone]");
 /// # Ok(()) });
 /// ```
 #[derive(Debug, thiserror::Error)]

@@ -13,8 +13,8 @@ use crate::service;
 /// The arguments that choose it.
 #[derive(Debug, clap::Args)]
 pub(super) struct PoolChoice {
-    /// A pool's name in the configuration, or an address: https://HOST[:PORT], unix:/PATH, or
-    /// http://127.0.0.1:PORT
+    /// A pool's name in the configuration, or an address: `https://HOST`, `https://HOST:PORT`, `unix:/PATH`, or
+    /// `http://127.0.0.1:PORT`
     pool: String,
     #[command(flatten)]
     file: ConfigFile,

@@ -192,6 +192,15 @@ impl Client {
     ///
     /// `wait` is how long xapi may hold the answer back. Beside the answer is the moment when its last byte was in.
     ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// let lease = client.lease().await?;
+    /// let (picture, _) = client.poll(&lease, &["host".into()], "", std::time::Duration::ZERO).await?;
+    /// assert_eq!(picture.events.len(), 2, "the made-up pool has two hosts");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As for [`Client::call`]; after SESSION_INVALID the next [`Client::lease`] is a new one.
     pub async fn poll(

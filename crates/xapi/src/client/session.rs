@@ -131,6 +131,14 @@ impl Client {
     }
 
     /// Ends the session, if there is one. Failures do not matter: xapi collects what is left behind.
+    ///
+    /// ```
+    /// # mod stage { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stage/mod.rs")); }
+    /// # stage::example(|client| async move {
+    /// client.call("pool.get_all", &[]).await?;
+    /// client.logout().await;
+    /// # Ok(()) });
+    /// ```
     pub async fn logout(&self) {
         // With the session goes the right to clean up.
         _ = tokio::time::timeout(LOGOUT_TIMEOUT, self.inner.waiting.sweep(self)).await;
