@@ -220,7 +220,8 @@ impl Client {
         if let Ok(picture) = &outcome
             && token.is_empty()
         {
-            self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).keep_only(picture);
+            let classes: Vec<&str> = classes.iter().filter_map(Value::as_str).collect();
+            self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).keep_only(picture, &classes);
         }
         if let Err(error) = &outcome {
             self.session_ended(error, lease).await?;

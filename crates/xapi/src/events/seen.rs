@@ -53,10 +53,13 @@ impl Seen {
         }
     }
 
-    /// Forgets all objects that a whole picture does not hold.
-    pub fn keep_only(&mut self, picture: &Batch) {
+    /// Forgets the objects of these classes (any case) that a picture of them does not hold. Others stay: a picture may be
+    /// of a few classes, or of single objects, while another poll follows the rest.
+    pub fn keep_only(&mut self, picture: &Batch, classes: &[&str]) {
         let there: HashSet<&SmolStr> = picture.events.iter().map(|event| &event.reference).collect();
-        self.objects.retain(|reference, _| there.contains(reference));
+        self.objects.retain(|reference, (_, record)| {
+            there.contains(reference) || !classes.iter().any(|class| record.class.eq_ignore_ascii_case(class))
+        });
     }
 }
 
@@ -114,7 +117,9 @@ mod tests {
         read(&mut seen, &[("del", "a", None)]);
         assert_eq!(seen.objects.len(), 1);
         let picture = read(&mut seen, &[("add", "c", Some("three"))]);
-        seen.keep_only(&picture);
+        seen.keep_only(&picture, &["task"]);
+        assert_eq!(seen.objects.len(), 2, "a picture of tasks says nothing of VMs");
+        seen.keep_only(&picture, &["vm"]);
         assert_eq!(seen.objects.keys().collect::<Vec<_>>(), ["c"]);
     }
 }
