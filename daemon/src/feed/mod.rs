@@ -153,11 +153,21 @@ pub(crate) async fn kept(journal: &Journal, pool: &str) -> Result<Kept, WorldErr
 enum AskError {
     #[error(transparent)]
     Call(#[from] Error),
-    #[error("listing objects")]
-    List(#[from] FindError),
+    /// A listing that is none.
+    #[error(transparent)]
+    List(FindError),
     /// Polls are answered, and a change of ours is not in them.
     #[error("the pool answers, but does not tell a change that was made in it")]
     Silent,
+}
+
+impl From<FindError> for AskError {
+    fn from(error: FindError) -> Self {
+        match error {
+            FindError::Call { source, .. } => AskError::Call(source),
+            other => AskError::List(other),
+        }
+    }
 }
 
 impl Feed {
@@ -372,11 +382,7 @@ impl Feed {
         }
         let why = match error {
             AskError::Call(error) => error.chain(),
-            AskError::List(error) => match error.call() {
-                Some(call) => call.chain(),
-                None => error.to_string(),
-            },
-            AskError::Silent => error.to_string(),
+            AskError::List(_) | AskError::Silent => error.to_string(),
         };
         let due = self.pool.client().login_due().await;
         let pause = if due.is_zero() { poll_pause(self.failures) } else { due };

@@ -21,9 +21,20 @@ pub(super) struct Session {
     lease: Option<Lease>,
     logins: u64,
     failures: u32,
-    not_before: Option<(Instant, String, bool)>,
+    refused: Option<Refused>,
     /// What an administrator has been told loudly, so that it is told once.
     complained: Option<String>,
+}
+
+/// The last login, where it failed.
+#[derive(Debug)]
+struct Refused {
+    /// When the next may be tried.
+    due: Instant,
+    /// What it ended with.
+    last: String,
+    /// Whether that was a certificate that is not believed.
+    untrusted: bool,
 }
 
 /// A session that was open when asked for.
@@ -80,14 +91,14 @@ impl Client {
         if let Some(lease) = &session.lease {
             return Ok(lease.clone());
         }
-        if let Some((due, last, untrusted)) = &session.not_before {
-            let after = due.saturating_duration_since(Instant::now());
+        if let Some(refused) = &session.refused {
+            let after = refused.due.saturating_duration_since(Instant::now());
             if !after.is_zero() {
                 return Err(Error::Waiting {
                     endpoint: self.endpoint().to_string(),
                     after,
-                    last: last.clone(),
-                    untrusted: *untrusted,
+                    last: refused.last.clone(),
+                    untrusted: refused.untrusted,
                 });
             }
         }
@@ -112,8 +123,8 @@ impl Client {
     /// How long until a login may be tried again; zero when it may be tried now.
     pub async fn login_due(&self) -> Duration {
         let session = self.inner.session.lock().await;
-        let due = session.not_before.as_ref();
-        due.map_or(Duration::ZERO, |(due, _, _)| due.saturating_duration_since(Instant::now()))
+        let refused = session.refused.as_ref();
+        refused.map_or(Duration::ZERO, |refused| refused.due.saturating_duration_since(Instant::now()))
     }
 
     /// Gives a session up whose member does not answer any more; the next [`Client::lease`] looks for the coordinator
@@ -183,7 +194,7 @@ impl Session {
         client.move_to(entered.transports);
         self.logins += 1;
         self.failures = 0;
-        self.not_before = None;
+        self.refused = None;
         self.complained = None;
         let lease = Lease { reference: entered.reference, number: self.logins };
         self.lease = Some(lease.clone());
@@ -205,7 +216,7 @@ impl Session {
             );
             self.complained = Some(why.clone());
         }
-        self.not_before = Some((Instant::now() + pause, why, error.untrusted()));
+        self.refused = Some(Refused { due: Instant::now() + pause, last: why, untrusted: error.untrusted() });
     }
 }
 
