@@ -148,6 +148,7 @@ fn comparison() -> impl Strategy<Value = Query> {
                 }
                 Type::Enum(_) => Literal::Word(text.into()),
                 Type::Ref(_) if text.is_empty() => Literal::Null,
+                Type::Ref(_) => Literal::Text(format!("OpaqueRef:{text}").into()),
                 Type::Set(_) | Type::Map(..) => Literal::Empty,
                 Type::DateTime => Literal::Text("20260821T02:00:23Z".into()),
                 _ => Literal::Text(text.into()),

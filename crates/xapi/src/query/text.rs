@@ -164,8 +164,8 @@ pub(super) fn stored(
         }
         (Type::Enum(_), _) => return Err(unfit("a word of an enumeration")),
         (Type::Ref(_), Literal::Null) => return Ok(Stored::Null),
-        (Type::Ref(_), Literal::Text(text)) if !text.is_empty() => text.clone(),
-        (Type::Ref(_), _) => return Err(unfit("a reference or null")),
+        (Type::Ref(_), Literal::Text(text)) if is_reference(text) => text.clone(),
+        (Type::Ref(_), _) => return Err(unfit("a reference, OpaqueRef:..., or null")),
         (Type::Bool, Literal::Bool(truth)) => SmolStr::new_static(if *truth { "true" } else { "false" }),
         (Type::Bool, _) => return Err(unfit("true or false")),
         (Type::Int, Literal::Int(number)) => smol_str::format_smolstr!("{number}"),
@@ -189,6 +189,11 @@ pub(super) fn stored(
 /// The quote ends a literal and nothing escapes it; what XML 1.0 cannot carry is lost on the way.
 fn unwritable(character: char) -> bool {
     character == '"' || character.is_control() || matches!(character, '\u{fffe}' | '\u{ffff}')
+}
+
+/// The two forms of a reference; a name or a uuid in its place would fit nothing, and say so to nobody.
+fn is_reference(text: &str) -> bool {
+    text.starts_with("OpaqueRef:") || text.starts_with("DummyRef:")
 }
 
 /// XAPI's compact form, with or without `Z`.
