@@ -25,6 +25,7 @@ use crate::codec::DecodeError;
 use crate::error::Error;
 use crate::failure::Kind;
 use crate::model::Record;
+use crate::transport::TransportError;
 use crate::value::Value;
 
 /// A task that nothing is heard of is asked about, so seldom.
@@ -122,7 +123,7 @@ impl Waiting {
                 return match failed {
                     _ if fresh && !heard.doubted => Ok(heard.state),
                     Some((error, _)) => Err(error),
-                    None => self.last_look(client, task, heard.state).await,
+                    None => self.last_look(client, task).await,
                 };
             }
             let due = match &failed {
@@ -150,20 +151,18 @@ impl Waiting {
     }
 
     /// The time is up: whoever hears that a task goes on should hear it of the pool.
-    async fn last_look(
-        &self,
-        client: &Client,
-        task: &SmolStr,
-        before: TaskState,
-    ) -> Result<TaskState, Error> {
+    async fn last_look(&self, client: &Client, task: &SmolStr) -> Result<TaskState, Error> {
         let seat = self.board.sit(task);
-        match tokio::time::timeout(LAST_LOOK, self.read(client, task)).await {
-            Ok(Ok(())) => Ok(seat.heard.borrow().state.clone()),
-            Ok(Err(error)) => Err(error),
-            // What was heard before may be shown; what was never heard is nothing.
-            Err(_) if seat.heard.borrow().at.is_some() => Ok(before),
-            Err(_) => Err(no("task.get_record", "no answer in time")),
-        }
+        tokio::time::timeout(LAST_LOOK, self.read(client, task)).await.unwrap_or_else(|_| {
+            Err(Error::Transport {
+                method: "task.get_record".to_owned(),
+                source: TransportError::TimedOut {
+                    endpoint: client.endpoint().to_string(),
+                    after: LAST_LOOK,
+                },
+            })
+        })?;
+        Ok(seat.heard.borrow().state.clone())
     }
 
     /// Reads the record of a task and puts what it says onto the board.
