@@ -20,7 +20,7 @@ mod failure;
 pub mod find;
 pub mod model;
 pub mod query;
-mod suggestion;
+pub mod suggestion;
 mod task;
 pub mod transport;
 mod value;

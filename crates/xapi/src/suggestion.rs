@@ -6,17 +6,18 @@ use smol_str::SmolStr;
 const ALIKE_MIN: f64 = 0.8;
 
 /// The known name that is most like `name`, if one is alike enough. Differences of case count little.
-pub(crate) fn for_name(name: &str, known: impl IntoIterator<Item = &'static str>) -> Option<SmolStr> {
+pub fn for_name<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Option<SmolStr> {
     let lower = name.to_lowercase();
     known
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.as_ref().to_lowercase()), candidate))
         .filter(|(alike, _)| *alike >= ALIKE_MIN)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| SmolStr::new_static(candidate))
+        .map(|(_, candidate)| SmolStr::new(candidate))
 }
 
-/// The end of an error's text.
-pub(crate) fn shown(suggestion: Option<&str>) -> String {
+/// `, did you mean "NAME"?` for the end of an error's text; nothing without a suggestion.
+#[must_use]
+pub fn shown(suggestion: Option<&str>) -> String {
     suggestion.map_or_else(String::new, |name| format!(", did you mean {name:?}?"))
 }

@@ -11,6 +11,7 @@ mod simulate;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -98,7 +99,7 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Ok(Answer::Unreachable) => ExitCode::from(3),
         Err(error) => {
             anstream::eprintln!("xapiary: {}", chain(&error));
-            ExitCode::from(if unreachable(&error) { 3 } else { 1 })
+            ExitCode::from(code(&error))
         }
     }
 }
@@ -117,15 +118,28 @@ async fn interruptible(
     }
 }
 
-/// Whether a pool could not be reached, or did not let us in.
-fn unreachable(error: &anyhow::Error) -> bool {
-    let causes = error.chain().filter_map(|cause| cause.downcast_ref::<xapi::Error>());
-    causes.into_iter().any(|error| {
+/// Of an argument.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 30s or 5m"))
+}
+
+/// 2 where what was given cannot be used, and nothing was sent; 3 where a pool could not be reached or did not let us in;
+/// otherwise 1.
+fn code(error: &anyhow::Error) -> u8 {
+    let causes: Vec<&xapi::Error> = error.chain().filter_map(|cause| cause.downcast_ref()).collect();
+    let any = |is: fn(&xapi::Error) -> bool| causes.iter().any(|error| is(error));
+    if any(|error| matches!(error, xapi::Error::Password { .. } | xapi::Error::NoAsync { .. })) {
+        2
+    } else if any(|error| {
         matches!(
             error,
             xapi::Error::Login { .. } | xapi::Error::Transport { .. } | xapi::Error::Waiting { .. }
         )
-    })
+    }) {
+        3
+    } else {
+        1
+    }
 }
 
 /// The error with its causes; problems of a configuration keep their lines.

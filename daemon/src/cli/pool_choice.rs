@@ -18,9 +18,9 @@ pub(super) struct PoolChoice {
     pool: String,
     #[command(flatten)]
     file: ConfigFile,
-    /// With an address: the user to log in as
-    #[arg(long, value_name = "NAME", default_value = "root")]
-    user: String,
+    /// With an address: the user to log in as, root unless said
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     /// With an address: the file with that user's password, readable by its owner alone
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
@@ -30,17 +30,24 @@ pub(super) struct PoolChoice {
     /// With an https address: the file of authorities to believe; without it and --pin, the system's
     #[arg(long, value_name = "FILE", conflicts_with = "pin")]
     ca: Option<PathBuf>,
-    /// With an address: the wire to speak
-    #[arg(long, value_name = "WIRE", default_value = "auto", value_parser = ["auto", "xml", "json"])]
-    wire: String,
+    /// With an address: the wire to speak, auto unless said
+    #[arg(long, value_name = "WIRE", value_parser = ["auto", "xml", "json"])]
+    wire: Option<String>,
 }
 
 impl PoolChoice {
-    /// A client for it. Nothing is connected yet.
-    ///
-    /// # Errors
-    /// When the configuration has no such pool or is wrong, or the address cannot be used.
-    pub(super) fn client(&self) -> Result<Client> {
+    /// A client for it; nothing is connected yet. None when it was chosen wrongly, which has been told then.
+    pub(super) fn client(&self) -> Option<Client> {
+        match self.prepare() {
+            Ok(client) => Some(client),
+            Err(error) => {
+                anstream::eprintln!("error: {}", super::chain(&error));
+                None
+            }
+        }
+    }
+
+    fn prepare(&self) -> Result<Client> {
         let pool = if self.pool.contains("://") || self.pool.starts_with("unix:") {
             self.at_address()?
         } else {
@@ -50,7 +57,27 @@ impl PoolChoice {
     }
 
     fn of_configuration(&self) -> Result<Pool> {
+        let with_address = [
+            ("--user", self.user.is_some()),
+            ("--password-file", self.password_file.is_some()),
+            ("--pin", self.pin.is_some()),
+            ("--ca", self.ca.is_some()),
+            ("--wire", self.wire.is_some()),
+        ];
+        if let Some((option, _)) = with_address.iter().find(|(_, given)| *given) {
+            bail!(
+                "{option} goes with an address, and {:?} is a pool of the configuration, which says it",
+                self.pool
+            );
+        }
         let file = &self.file.config;
+        if !file.exists() {
+            bail!(
+                "there is no configuration {}: name one with --config, or give an address for {:?}",
+                file.display(),
+                self.pool
+            );
+        }
         let config = config::load(file).map_err(|problems| {
             let first = problems.errors.first().map(ToString::to_string).unwrap_or_default();
             let advice = format!("xapiary check --config {} tells all that is wrong", file.display());
@@ -82,9 +109,9 @@ impl PoolChoice {
             name: self.pool.clone(),
             endpoint: Endpoint::new(address, trust)?,
             members: Vec::new(),
-            user: self.user.clone(),
+            user: self.user.clone().unwrap_or_else(|| "root".to_owned()),
             password,
-            wire: wire(&self.wire),
+            wire: wire(self.wire.as_deref()),
         })
     }
 }
@@ -93,10 +120,10 @@ fn read(file: &Path) -> Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("reading {}", file.display()))
 }
 
-fn wire(word: &str) -> Wire {
+fn wire(word: Option<&str>) -> Wire {
     match word {
-        "xml" => Wire::Xml,
-        "json" => Wire::Json,
+        Some("xml") => Wire::Xml,
+        Some("json") => Wire::Json,
         _ => Wire::Auto,
     }
 }

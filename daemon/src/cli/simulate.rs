@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use simulator::{Doors, Options, Simulator};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Answer;
+use super::{Answer, duration};
 use crate::config::{LogFormat, Password};
 use crate::{systemd, telemetry};
 
@@ -176,8 +176,4 @@ fn describe(arguments: &Arguments, simulator: &Simulator, running: &simulator::R
         None => anstream::println!("password: {}", Options::default().password),
     }
     anstream::println!("It runs until it is stopped, by Ctrl-C for example.");
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 30s or 5m"))
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use smol_str::SmolStr;
 use xapi::model::schema::{self, Method, Parameter, Type};
+use xapi::suggestion::{self, shown};
 use xapi::{NULL_REF, Struct, Value};
 
 /// One argument, in which objects may still have to be found.
@@ -40,9 +41,18 @@ pub(super) enum ArgumentError {
     /// By place after one by name.
     #[error("{0:?} has no name and comes after arguments that have: give those without a name first")]
     Unnamed(String),
+    /// By a name that no parameter has. Without this a misspelt name would be written as a value.
+    #[error("{method} has no parameter {name:?}{}; it takes {takes}. A text with = in it is given as {example}=TEXT", shown(.suggestion.as_deref()))]
+    Unknown {
+        method: String,
+        name: String,
+        suggestion: Option<SmolStr>,
+        takes: String,
+        example: &'static str,
+    },
     /// Of another type.
     #[error("{parameter} of {method} is {kind}, and {text:?} is none{hint}")]
-    Kind { method: String, parameter: &'static str, kind: String, text: String, hint: String },
+    Kind { method: String, parameter: &'static str, kind: String, text: String, hint: &'static str },
 }
 
 /// Reads arguments for a method that the schema knows. The session is not among them.
@@ -60,8 +70,11 @@ pub(super) fn read(name: &str, method: &Method, given: &[String]) -> Result<Vec<
                 named = true;
                 by_name
             }
-            None if named => return Err(ArgumentError::Unnamed(text.clone())),
-            None => (index, text.as_str()),
+            None => match looks_named(text) {
+                Some(written) if !parameters.is_empty() => return Err(unknown(name, method, written)),
+                _ if named => return Err(ArgumentError::Unnamed(text.clone())),
+                _ => (index, text.as_str()),
+            },
         };
         let (Some(parameter), Some(place)) = (parameters.get(at), drafts.get_mut(at)) else {
             return Err(ArgumentError::Surplus {
@@ -75,7 +88,7 @@ pub(super) fn read(name: &str, method: &Method, given: &[String]) -> Result<Vec<
             parameter: parameter.name,
             kind: in_words(&parameter.kind),
             text: value.to_owned(),
-            hint: misspelt(parameters, value).unwrap_or_else(|| how(&parameter.kind).to_owned()),
+            hint: how(&parameter.kind),
         })?;
         if place.replace(draft).is_some() {
             return Err(ArgumentError::Twice(parameter.name));
@@ -240,14 +253,22 @@ fn how(kind: &Type) -> &'static str {
     }
 }
 
-/// `strat_paused=true` where no parameter is named so.
-fn misspelt(parameters: &'static [Parameter], text: &str) -> Option<String> {
-    let (written, _) = text.split_once('=')?;
-    let (nearness, nearest) = parameters
-        .iter()
-        .map(|parameter| (strsim::jaro_winkler(written, parameter.name), parameter.name))
-        .max_by(|one, other| one.0.total_cmp(&other.0))?;
-    (nearness > 0.8).then(|| format!(": did you mean {nearest}=?"))
+/// The name before the first `=`, where what stands there could be that of a parameter.
+fn looks_named(text: &str) -> Option<&str> {
+    let (name, _) = text.split_once('=')?;
+    let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    (name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.chars().all(is_word)).then_some(name)
+}
+
+fn unknown(name: &str, method: &Method, written: &str) -> ArgumentError {
+    let parameters = own_parameters(method);
+    ArgumentError::Unknown {
+        method: name.to_owned(),
+        name: written.to_owned(),
+        suggestion: suggestion::for_name(written, parameters.iter().map(|parameter| parameter.name)),
+        takes: takes(method),
+        example: parameters.last().map_or("NAME", |parameter| parameter.name),
+    }
 }
 
 #[cfg(test)]
@@ -266,9 +287,10 @@ mod tests {
     #[test]
     fn arguments_come_by_place_or_by_name_and_are_typed() {
         let expected =
-            vec![find("VM", "web=1"), Draft::Value(Value::Bool(true)), Draft::Value(Value::Bool(false))];
-        assert_eq!(given("VM.start", &["web=1", "true", "false"]), Ok(expected.clone()));
-        assert_eq!(given("VM.start", &["web=1", "force=false", "start_paused=true"]), Ok(expected));
+            vec![find("VM", "web-1"), Draft::Value(Value::Bool(true)), Draft::Value(Value::Bool(false))];
+        assert_eq!(given("VM.start", &["web-1", "true", "false"]), Ok(expected.clone()));
+        assert_eq!(given("VM.start", &["web-1", "force=false", "start_paused=true"]), Ok(expected));
+        assert_eq!(given("VM.get_record", &["self=a=b"]), Ok(vec![find("VM", "a=b")]));
     }
 
     #[test]
@@ -302,10 +324,22 @@ mod tests {
             told("VM.start", &["web", "maybe", "true"]),
             "start_paused of VM.start is true or false, and \"maybe\" is none"
         );
+        let told_of = told("VM.start", &["web", "strat_paused=true", "true"]);
+        assert!(
+            told_of.starts_with(
+                "VM.start has no parameter \"strat_paused\", did you mean \"start_paused\"?; it takes vm"
+            ),
+            "{told_of}"
+        );
+        // A misspelt name must not become a value that is written.
+        let told_of = told("VM.set_name_label", &["web", "vlaue=new"]);
+        assert!(
+            told_of.contains("did you mean \"value\"?") && told_of.ends_with("is given as value=TEXT"),
+            "{told_of}"
+        );
         assert_eq!(
-            told("VM.start", &["web", "strat_paused=true", "true"]),
-            "start_paused of VM.start is true or false, and \"strat_paused=true\" is none: did you mean \
-             start_paused=?"
+            given("VM.set_name_label", &["web", "value=a=b"]).map(|drafts| drafts[1].clone()),
+            Ok(Draft::Value("a=b".into()))
         );
         assert!(told("VM.set_tags", &["web", "a,b"]).ends_with("write JSON, such as [\"one\", \"two\"]"));
         assert_eq!(told("VM.start", &["vm=a", "vm=b"]), "vm is given twice");

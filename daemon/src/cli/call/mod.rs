@@ -4,9 +4,12 @@ mod arguments;
 mod finding;
 mod task;
 
+use std::time::Duration;
+
 use anyhow::Result;
 use xapi::Client;
 use xapi::model::{schema, typed};
+use xapi::suggestion::{self, shown};
 
 use self::arguments::Draft;
 use super::output::{self, Output};
@@ -34,14 +37,18 @@ pub(super) struct Arguments {
     /// Start it as a task, show how far it is, and wait for its end
     #[arg(long = "async")]
     asynchronous: bool,
+    /// With --async: how long to wait for a pool that is silent; a restart of its toolstack takes less than a minute
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration)]
+    patience: Duration,
     #[command(flatten)]
     output: Output,
 }
 
 pub(super) async fn call(arguments: &Arguments) -> Result<Answer> {
-    let client = arguments.pool.client()?;
-    let drafts = match schema::method(&arguments.method) {
-        Some((_, method)) => arguments::read(&arguments.method, method, &arguments.arguments),
+    let Some(client) = arguments.pool.client() else { return Ok(Answer::Misused) };
+    let method = schema::method(&arguments.method).map(|(_, method)| method);
+    let drafts = match method {
+        Some(method) => arguments::read(&arguments.method, method, &arguments.arguments),
         None => Ok(arguments::read_untyped(&arguments.arguments)),
     };
     let drafts = match drafts {
@@ -54,13 +61,20 @@ pub(super) async fn call(arguments: &Arguments) -> Result<Answer> {
     // An asynchronous call listens to interrupts itself once it has begun.
     let answer = interruptible(!arguments.asynchronous, carry_out(arguments, &client, drafts)).await;
     client.logout().await;
-    if let Err(error) = &answer
-        && let Some(known) = misspelt(&arguments.method)
-        && error.downcast_ref::<xapi::Error>().is_some_and(|error| error.is("MESSAGE_METHOD_UNKNOWN"))
-    {
-        anstream::eprintln!("did you mean {known}?");
+    let unknown = |error: &anyhow::Error| {
+        error.downcast_ref::<xapi::Error>().is_some_and(|error| error.is("MESSAGE_METHOD_UNKNOWN"))
+    };
+    match answer {
+        // One of a newer pool, which the schema does not have, is worth trying; what was meant is said where it fails.
+        Err(error) if unknown(&error) && method.is_none() => {
+            let names = schema::classes().iter().flat_map(|class| {
+                class.methods.iter().map(move |method| format!("{}.{}", class.name, method.name))
+            });
+            let meant = suggestion::for_name(&arguments.method, names);
+            anyhow::bail!("the pool has no method {}{}", arguments.method, shown(meant.as_deref()))
+        }
+        answer => answer,
     }
-    answer
 }
 
 async fn carry_out(arguments: &Arguments, client: &Client, drafts: Vec<Draft>) -> Result<Answer> {
@@ -70,7 +84,7 @@ async fn carry_out(arguments: &Arguments, client: &Client, drafts: Vec<Draft>) -
     }
     let method = arguments.method.as_str();
     let value = if arguments.asynchronous {
-        task::run(client, method, &values).await?
+        task::run(client, method, &values, arguments.patience).await?
     } else {
         client.call(method, &values).await?
     };
@@ -81,19 +95,4 @@ async fn carry_out(arguments: &Arguments, client: &Client, drafts: Vec<Draft>) -
     let form = arguments.output.form();
     anstream::print!("{}", output::show(&value, form));
     Ok(Answer::Done)
-}
-
-/// The method of the schema that looks most like one that it does not have.
-fn misspelt(method: &str) -> Option<String> {
-    if schema::method(method).is_some() {
-        return None;
-    }
-    let names = schema::classes()
-        .iter()
-        .flat_map(|class| class.methods.iter().map(move |method| format!("{}.{}", class.name, method.name)));
-    names
-        .map(|name| (strsim::jaro_winkler(&name.to_lowercase(), &method.to_lowercase()), name))
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .filter(|(nearness, _)| *nearness > 0.8)
-        .map(|(_, name)| name)
 }

@@ -3,17 +3,22 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
-use xapi::{CallOptions, Client, Mark, Task, Value};
+use xapi::{CallOptions, Client, Mark, Task, TaskState, Value};
 
 /// Steps of the bar.
 const WHOLE: u64 = 1000;
 
 /// Starts a method, shows how far it is and gives its result. The first interrupt asks the pool to cancel the task and
-/// waits on, the second leaves it to itself.
-pub(super) async fn run(client: &Client, method: &str, arguments: &[Value]) -> Result<Value> {
+/// waits on, the second leaves it to itself. A pool that cannot be asked when the patience ends is given up.
+pub(super) async fn run(
+    client: &Client,
+    method: &str,
+    arguments: &[Value],
+    patience: Duration,
+) -> Result<Value> {
     let mark = Mark::new("xapiary-cli", &std::process::id().to_string())?;
     let task = client.start(method, arguments, &CallOptions::marked(mark)).await?;
     let bar = bar(&task);
@@ -21,28 +26,35 @@ pub(super) async fn run(client: &Client, method: &str, arguments: &[Value]) -> R
     let mut asked_to_cancel = false;
     loop {
         tokio::select! {
-            ended = watch(&task, &bar) => {
+            ended = watch(&task, &bar, patience) => {
                 bar.finish_and_clear();
-                return ended;
+                return match ended {
+                    Err(error) if asked_to_cancel && error.is("TASK_CANCELLED") => bail!("cancelled"),
+                    Err(error) if !matches!(error, xapi::Error::Xapi { .. } | xapi::Error::TaskLost { .. }) => {
+                        Err(error).with_context(|| format!("waiting for the task {}, which may go on", task.reference()))
+                    }
+                    ended => Ok(ended?),
+                };
             }
             _ = interrupts.recv() => {
                 if asked_to_cancel {
                     bar.abandon();
-                    bail!("left before the end: the task {} goes on", task.reference());
+                    bail!("left before the end: the task {} may go on", task.reference());
                 }
                 asked_to_cancel = true;
+                bar.suspend(|| anstream::eprintln!("asking the pool to cancel; once more to leave"));
                 task.cancel().await?;
-                bar.set_message("asked to cancel; once more to leave");
             }
         }
     }
 }
 
-async fn watch(task: &Task, bar: &ProgressBar) -> Result<Value> {
+async fn watch(task: &Task, bar: &ProgressBar, patience: Duration) -> Result<Value, xapi::Error> {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is between 0 and 1000")]
     let show = |progress: f64| bar.set_position((progress * WHOLE as f64) as u64);
-    task.wait_and_show(Duration::MAX, show).await?;
-    Ok(task.result().await?)
+    // Each round ends with a word from the pool, or with why there is none.
+    while let TaskState::Going(_) = task.wait_and_show(patience, show).await? {}
+    task.result().await
 }
 
 /// On standard error, so that the result can go elsewhere; without a terminal there is none, and the task is named.

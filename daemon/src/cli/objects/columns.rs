@@ -1,6 +1,8 @@
 //! Which fields of a class are shown. Pure.
 
+use smol_str::SmolStr;
 use xapi::model::schema::Class;
+use xapi::suggestion::{self, shown};
 
 /// What is worth seeing of the classes that people meet, beside name and uuid.
 const WORTH_SEEING: &[(&str, &[&str])] = &[
@@ -22,11 +24,11 @@ const WORTH_SEEING: &[(&str, &[&str])] = &[
 
 /// A field that the class does not have.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{class} has no field {field:?}{hint}; it has {known}")]
+#[error("{class} has no field {field:?}{}; it has {known}", shown(.suggestion.as_deref()))]
 pub(super) struct UnknownField {
     class: &'static str,
     field: String,
-    hint: String,
+    suggestion: Option<SmolStr>,
     known: String,
 }
 
@@ -50,17 +52,9 @@ pub(super) fn columns(class: &'static Class, asked: &[String]) -> Result<Vec<Str
 
 impl UnknownField {
     fn of(class: &'static Class, field: &str) -> Self {
-        let nearest = class
-            .fields
-            .iter()
-            .map(|known| (strsim::jaro_winkler(field, known.name), known.name))
-            .max_by(|one, other| one.0.total_cmp(&other.0));
-        let hint = match nearest {
-            Some((nearness, name)) if nearness > 0.8 => format!(", did you mean {name:?}?"),
-            _ => String::new(),
-        };
+        let suggestion = suggestion::for_name(field, class.fields.iter().map(|field| field.name));
         let known: Vec<&str> = class.fields.iter().map(|field| field.name).collect();
-        UnknownField { class: class.name, field: field.to_owned(), hint, known: known.join(", ") }
+        UnknownField { class: class.name, field: field.to_owned(), suggestion, known: known.join(", ") }
     }
 }
 

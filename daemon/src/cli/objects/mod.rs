@@ -52,7 +52,7 @@ struct Question {
 }
 
 pub(super) async fn objects(arguments: &Arguments) -> Result<Answer> {
-    let client = arguments.pool.client()?;
+    let Some(client) = arguments.pool.client() else { return Ok(Answer::Misused) };
     let question = match Question::read(&client, arguments) {
         Ok(question) => question,
         Err(error) => {
@@ -99,7 +99,12 @@ async fn show(client: &Client, question: Question, form: Form) -> Result<Answer>
             rows
         }
     };
-    anstream::print!("{}", rows.show(form));
+    if records.is_empty() {
+        // Beside the output, which a program may read.
+        anstream::eprintln!("nothing found");
+    } else {
+        anstream::print!("{}", rows.show(form));
+    }
     Ok(if records.is_empty() { Answer::No } else { Answer::Done })
 }
 
