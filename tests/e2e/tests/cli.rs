@@ -149,6 +149,9 @@ fn shows_a_demo(arguments: &[&str]) {
     ] {
         assert!(text.contains(words), "{words:?} is missing in: {text}");
     }
+    for words in [" 0 hosts", " 0 VMs", " 0 disks", " 0 storage", " 0 networks"] {
+        assert!(!text.contains(words), "{words:?} is in: {text}");
+    }
     assert!(!text.contains('\u{1b}'), "there is no terminal to colour: {text:?}");
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use plugin_host::report::Source;
+use simulator::PoolHandle;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use xapi::Value;
@@ -76,11 +77,16 @@ impl Play {
         following(pool).await?;
         let took = began.elapsed();
         let (hero, other) = stage::cast(pool.read().of("VM"))?;
-        self.show_pool(pool, &hero, &other);
+        self.show_pool(&stage.running.pool(), pool, &hero, &other);
         let objects = pool.read().len();
         self.screen.line(Who::Pool, format!("{}, certificate pinned", pool.client().endpoint()));
-        self.screen
-            .line(Who::Pool, format!("{objects} objects read, compared and journaled in {}", short(took)));
+        self.screen.line(
+            Who::Pool,
+            format!(
+                "{objects} objects read, compared and journaled in {}, of the classes that matter to the plugin",
+                short(took)
+            ),
+        );
 
         let (hero_name, other_name) = (hero.text("name_label"), other.text("name_label"));
         self.screen.scene(format!(
@@ -115,9 +121,10 @@ impl Play {
         Ok(())
     }
 
-    fn show_pool(&self, pool: &LivePool, hero: &Record, other: &Record) {
+    /// The pool as it is, and its VMs as the daemon sees them.
+    fn show_pool(&self, whole: &PoolHandle, pool: &LivePool, hero: &Record, other: &Record) {
         let world = pool.read();
-        let count = |class: &str| world.count(class);
+        let count = |class: &str| whole.records(class).len();
         self.screen.remark(format!(
             "{} hosts, {} VMs, templates and snapshots, {} disks on {} storage repositories, {} networks",
             count("host"),
