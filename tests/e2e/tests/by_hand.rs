@@ -2,7 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
-use std::process::Output;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Output, Stdio};
 
 use e2e::{PASSWORD, World, run};
 use serde_json::{Value, json};
@@ -16,7 +17,10 @@ struct Ways {
 
 impl Ways {
     async fn new() -> Ways {
-        let world = World::builtin().await;
+        Ways::of(World::builtin().await)
+    }
+
+    fn of(world: World) -> Ways {
         let config = world.config().write(world.folder()).to_str().unwrap().to_owned();
         let password = world.folder().join("by-hand.password");
         e2e::write_secret(&password, PASSWORD);
@@ -99,6 +103,30 @@ async fn a_method_is_started_as_a_task_which_leaves_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_falls_silent_is_given_up_and_the_task_is_named() {
+    for silence in ["no answers", "closed doors"] {
+        let mut ways = Ways::of(World::at_speed(0.1).await);
+        let mut command = std::process::Command::new(e2e::xapiary());
+        let call = ["VM.clean_shutdown", "web-1", "--async", "--patience", "1s"];
+        command.args(["call", "lab", "--config", &ways.config]).args(call).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        let mut first = String::new();
+        told.read_line(&mut first).unwrap();
+        assert!(first.starts_with("VM.clean_shutdown is task OpaqueRef:"), "{first}");
+        match silence {
+            "no answers" => ways.world.pool().hold(true),
+            _ => ways.world.close().await,
+        }
+        let mut rest = String::new();
+        told.read_to_string(&mut rest).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(3), "{silence}: {rest}");
+        assert!(rest.contains("which may go on"), "{silence}: {rest}");
+        ways.world.pool().hold(false);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn objects_are_found_and_chosen_and_shown() {
     let ways = Ways::new().await;
     let all = ways.json("objects", &["VM", "--fields", "uuid,name_label,power_state"]);
@@ -144,15 +172,29 @@ async fn relations_are_walked_from_a_vm_to_its_storage_and_its_hosts() {
 async fn mistakes_are_told_with_what_to_do() {
     let ways = Ways::new().await;
     for (command, arguments, code, said) in [
-        ("call", &["VM.strat", "web-1"][..], 1, "did you mean VM.start?"),
+        (
+            "call",
+            &["VM.strat", "web-1"][..],
+            1,
+            "the pool has no method VM.strat, did you mean \"VM.start\"?",
+        ),
         ("call", &["VM.start", "web-1"], 2, "and start_paused is missing"),
         ("call", &["VM.start", "web-9", "false", "false"], 1, "the pool has no VM named \"web-9\""),
-        ("call", &["VM.set_name_label", "web-1", "new", "--async"], 1, "has no asynchronous form"),
+        ("call", &["VM.set_name_label", "web-1", "new", "--async"], 2, "has no asynchronous form"),
+        ("call", &["VM.set_name_label", "web-1", "vlaue=new"], 2, "did you mean \"value\"?"),
+        ("call", &["VM.start", "web-1", "--user", "other"], 2, "--user goes with an address"),
         ("objects", &["VN"], 2, "there is no class \"VN\""),
         ("objects", &["VM", "--where", "power_state > 3"], 2, "at character 13"),
         ("objects", &["VM", "--follow", "VBDs.VID"], 2, "VBD has no field \"VID\""),
         ("objects", &["VM", "--follow", "name_label"], 2, "is no reference"),
         ("objects", &["VM", "--where", "powerstate = 'x'"], 2, "did you mean \"power_state\"?"),
+        (
+            "objects",
+            &["VM", "--where", "resident_on = 'xen-north'"],
+            2,
+            "is a reference, OpaqueRef:..., or null",
+        ),
+        ("objects", &["VM", "--where", "name_label = 'nobody'"], 1, "nothing found"),
         ("objects", &["VM", "--fields", "powerstate"], 2, "did you mean \"power_state\"?"),
     ] {
         let output = ways.ask(command, arguments);
@@ -163,5 +205,10 @@ async fn mistakes_are_told_with_what_to_do() {
     let nobody = run(&["call", "http://127.0.0.1:1", "pool.get_all", "--password-file", &ways.password]);
     assert_eq!(nobody.status.code(), Some(3), "{}", told(&nobody));
     let other = run(&["call", "elsewhere", "pool.get_all", "--config", &ways.config]);
+    assert_eq!(other.status.code(), Some(2), "{}", told(&other));
     assert!(text(&other.stderr).contains("has no pool \"elsewhere\"; it has lab"), "{}", told(&other));
+    let bare = run(&["call", "lab", "pool.get_all", "--config", "/nonexistent/xapiary.toml"]);
+    assert_eq!(bare.status.code(), Some(2), "{}", told(&bare));
+    assert!(text(&bare.stderr).contains("or give an address"), "{}", told(&bare));
+    assert!(ways.world.pool().find_vm("web-1").is_some(), "no misspelt argument was written");
 }
