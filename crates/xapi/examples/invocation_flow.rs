@@ -18,7 +18,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use xapi::codec::Limits;
 use xapi::events::Ending;
-use xapi::model::{Record, Ref};
+use xapi::model::{Path, Record, World};
 use xapi::query::field;
 use xapi::transport::{Address, Endpoint, Trust};
 use xapi::{CallOptions, Client, Mark, Settings, TaskState, Value, Wire};
@@ -184,17 +184,19 @@ async fn start(client: &Client, vm: &Record, out: &mut impl Write) -> Outcome {
 }
 
 /// VM - VBD - VDI - SR - PBD - host.
-async fn storage(client: &Client, vm: &Record, out: &mut impl Write) -> Outcome {
-    for vbd in follow(client, vm, "VBDs", "VBD").await? {
+async fn storage(client: &Client, vm: &Arc<Record>, out: &mut impl Write) -> Outcome {
+    let path = Path::parse(vm.schema().ok_or("a class that the schema knows")?, "VBDs.VDI.SR.PBDs.host")?;
+    let fetched = client.follow(std::slice::from_ref(vm), &path).await?;
+    for vbd in reached(&fetched, vm, "VBDs")? {
         let device = vbd.text("userdevice");
-        let Some(vdi) = follow(client, &vbd, "VDI", "VDI").await?.pop() else {
+        let Some(vdi) = reached(&fetched, &vbd, "VDI")?.pop() else {
             writeln!(out, "   VBD {device}: an empty drive")?;
             continue;
         };
-        let Some(sr) = follow(client, &vdi, "SR", "SR").await?.pop() else { continue };
+        let Some(sr) = reached(&fetched, &vdi, "SR")?.pop() else { continue };
         let mut hosts = Vec::new();
-        for pbd in follow(client, &sr, "PBDs", "PBD").await? {
-            hosts.extend(follow(client, &pbd, "host", "host").await?);
+        for pbd in reached(&fetched, &sr, "PBDs")? {
+            hosts.extend(reached(&fetched, &pbd, "host")?);
         }
         hosts.sort_by(|one, other| one.text("name_label").cmp(other.text("name_label")));
         let hosts: Vec<&str> = hosts.iter().map(|host| host.text("name_label")).collect();
@@ -211,12 +213,14 @@ async fn storage(client: &Client, vm: &Record, out: &mut impl Write) -> Outcome 
 }
 
 /// VM - VIF - network - PIF - host.
-async fn network(client: &Client, vm: &Record, out: &mut impl Write) -> Outcome {
-    for vif in follow(client, vm, "VIFs", "VIF").await? {
-        let Some(network) = follow(client, &vif, "network", "network").await?.pop() else { continue };
+async fn network(client: &Client, vm: &Arc<Record>, out: &mut impl Write) -> Outcome {
+    let path = Path::parse(vm.schema().ok_or("a class that the schema knows")?, "VIFs.network.PIFs.host")?;
+    let fetched = client.follow(std::slice::from_ref(vm), &path).await?;
+    for vif in reached(&fetched, vm, "VIFs")? {
+        let Some(network) = reached(&fetched, &vif, "network")?.pop() else { continue };
         let mut cards = Vec::new();
-        for pif in follow(client, &network, "PIFs", "PIF").await? {
-            for host in follow(client, &pif, "host", "host").await? {
+        for pif in reached(&fetched, &network, "PIFs")? {
+            for host in reached(&fetched, &pif, "host")? {
                 cards.push(format!("{} of {}", pif.text("device"), host.text("name_label")));
             }
         }
@@ -233,20 +237,10 @@ async fn network(client: &Client, vm: &Record, out: &mut impl Write) -> Outcome 
     Ok(())
 }
 
-/// The objects of `class` to which a field of `from` refers, one or many. What is gone by now is left out.
-async fn follow(client: &Client, from: &Record, field: &str, class: &str) -> Outcome<Vec<Arc<Record>>> {
-    let of_class = client.find_class(class)?;
-    let references = match from.get(field) {
-        Some(Value::Array(references)) => references.as_slice(),
-        Some(one) => std::slice::from_ref(one),
-        None => &[],
-    };
-    let mut found = Vec::new();
-    for reference in references.iter().filter_map(Value::as_str).map(Ref::<Arc<Record>>::new) {
-        let Some(reference) = reference.non_null() else { continue };
-        found.extend(of_class.record(&reference).await?);
-    }
-    Ok(found)
+/// The objects to which a field of `from` refers, one or many, out of what was fetched. What is gone by now is left out.
+fn reached(fetched: &World, from: &Arc<Record>, field: &str) -> Outcome<Vec<Arc<Record>>> {
+    let path = Path::parse(from.schema().ok_or("a class that the schema knows")?, field)?;
+    Ok(path.reached([from], |class, reference| fetched.get(class, reference).cloned())?)
 }
 
 fn is(record: &Record, field: &str) -> bool {

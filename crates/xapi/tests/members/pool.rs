@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls_pki_types::PrivateKeyDer;
-use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -219,18 +217,7 @@ impl Certificate {
     }
 }
 
-/// A client as the daemon has one.
+/// A client that speaks as these members do.
 pub(crate) fn settings(endpoint: Endpoint) -> Settings {
-    Settings {
-        endpoint,
-        user: "root".into(),
-        password: Arc::new(SecretString::from("secret")),
-        members: Vec::new(),
-        pool_uuid: None,
-        originator: "tests".into(),
-        user_agent: "tests/1".into(),
-        call_timeout: Duration::from_secs(60),
-        limits: Limits::default(),
-        wire: xapi::Wire::Json,
-    }
+    Settings { wire: xapi::Wire::Json, ..super::server::settings(endpoint) }
 }

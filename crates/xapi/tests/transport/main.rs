@@ -8,29 +8,10 @@ mod server;
 mod wires;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-use secrecy::SecretString;
-use xapi::codec::Limits;
+use xapi::Client;
 use xapi::transport::{Endpoint, Trust};
-use xapi::{Client, Settings, Wire};
 
-/// A client as the daemon has one.
-fn settings(endpoint: Endpoint) -> Settings {
-    Settings {
-        endpoint,
-        user: "root".into(),
-        password: Arc::new(SecretString::from("secret")),
-        members: Vec::new(),
-        pool_uuid: None,
-        originator: "tests".into(),
-        user_agent: "tests/1".into(),
-        call_timeout: Duration::from_secs(60),
-        limits: Limits::default(),
-        wire: Wire::Auto,
-    }
-}
+use self::server::settings;
 
 fn plain(address: SocketAddr) -> Endpoint {
     Endpoint::new(format!("http://{address}").parse().unwrap(), Trust::None).unwrap()

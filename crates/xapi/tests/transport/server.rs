@@ -4,9 +4,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use xapi::codec::Limits;
+use xapi::transport::Endpoint;
+use xapi::{Settings, Wire};
 
 /// What is done about one request.
 pub(crate) enum Act {
@@ -143,4 +147,20 @@ pub(crate) fn answer(status: &str, content_type: &str, body: &str) -> Vec<u8> {
         body.len()
     )
     .into_bytes()
+}
+
+/// A client as the daemon has one.
+pub(crate) fn settings(endpoint: Endpoint) -> Settings {
+    Settings {
+        endpoint,
+        user: "root".into(),
+        password: Arc::new(SecretString::from("secret")),
+        members: Vec::new(),
+        pool_uuid: None,
+        originator: "tests".into(),
+        user_agent: "tests/1".into(),
+        call_timeout: Duration::from_secs(60),
+        limits: Limits::default(),
+        wire: Wire::Auto,
+    }
 }
