@@ -2,6 +2,7 @@
 //! uuids of their own, which lead to each other as the recorded ones do.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use anyhow::{Context as _, Result};
 use smol_str::{SmolStr, format_smolstr};
@@ -12,7 +13,12 @@ use xapi::{NULL_REF, Struct, Value};
 use crate::recorded;
 
 /// The XML-RPC body of a first picture with objects of these numbers.
-pub(crate) fn body(numbers: std::ops::Range<usize>) -> Result<Vec<u8>> {
+pub(crate) fn body(numbers: Range<usize>) -> Result<Vec<u8>> {
+    Ok(xml::encode_reply(&Ok(value(numbers)?)).into_bytes())
+}
+
+/// A first picture with objects of these numbers.
+pub(crate) fn value(numbers: Range<usize>) -> Result<Value> {
     let Value::Struct(mut members) = recorded::value()? else {
         anyhow::bail!("the recorded reply is no struct")
     };
@@ -27,13 +33,18 @@ pub(crate) fn body(numbers: std::ops::Range<usize>) -> Result<Vec<u8>> {
         Ok(names.renamed(event, number / recorded.len()))
     });
     members.insert("events", Value::Array(events.collect::<Result<_>>()?));
-    Ok(xml::encode_reply(&Ok(Value::Struct(members))).into_bytes())
+    Ok(Value::Struct(members))
 }
 
 /// The reply decoded and taken apart.
 pub(crate) fn read(body: &[u8]) -> Result<Batch> {
     let reply = Batch::decode_xml(body, &Limits::default()).context("decoding the picture")?;
     reply.map_err(|failure| anyhow::anyhow!("the picture is a refusal: {failure}"))
+}
+
+/// What all uuids of one copy of the pool begin with, as long for each.
+pub(crate) fn prefix(copy: usize) -> String {
+    format!("{copy:08x}-0000-0000-0000-")
 }
 
 /// References and uuids of the recorded reply, numbered as they are met.
@@ -69,6 +80,6 @@ impl Names {
         }
         let next = self.0.len();
         let number = *self.0.entry(text.clone()).or_insert(next);
-        format_smolstr!("{prefix}{copy:08x}-0000-0000-0000-{number:012x}")
+        format_smolstr!("{prefix}{}{number:012x}", self::prefix(copy))
     }
 }

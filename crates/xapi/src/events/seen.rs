@@ -1,9 +1,9 @@
 //! Objects that were read before, so that what comes again unchanged is not read again: most of a picture after a new
 //! session, and every change without a difference, such as those that make a pool speak.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use foldhash::{HashMap, HashSet};
 use smol_str::SmolStr;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -53,13 +53,14 @@ impl Seen {
         }
     }
 
-    /// Forgets the objects of these classes (any case) that a picture of them does not hold. Others stay: a picture may be
-    /// of a few classes, or of single objects, while another poll follows the rest.
+    /// Forgets the objects of these classes (any case, `*` for all) that a picture of them does not hold. Others stay: a
+    /// picture may be of a few classes, or of single objects, while another poll follows the rest.
     pub fn keep_only(&mut self, picture: &Batch, classes: &[&str]) {
         let there: HashSet<&SmolStr> = picture.events.iter().map(|event| &event.reference).collect();
-        self.objects.retain(|reference, (_, record)| {
-            there.contains(reference) || !classes.iter().any(|class| record.class.eq_ignore_ascii_case(class))
-        });
+        let asked = |record: &Record| {
+            classes.iter().any(|class| *class == "*" || record.class.eq_ignore_ascii_case(class))
+        };
+        self.objects.retain(|reference, (_, record)| there.contains(reference) || !asked(record));
     }
 }
 
@@ -121,5 +122,7 @@ mod tests {
         assert_eq!(seen.objects.len(), 2, "a picture of tasks says nothing of VMs");
         seen.keep_only(&picture, &["vm"]);
         assert_eq!(seen.objects.keys().collect::<Vec<_>>(), ["c"]);
+        seen.keep_only(&read(&mut Seen::default(), &[]), &["*"]);
+        assert!(seen.objects.is_empty());
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 pub(crate) use self::ours::Polling;
+use self::server::Objects;
 use crate::recorded;
 use crate::row::{Goal, Row};
 
@@ -24,13 +25,13 @@ struct Plan {
 
 /// Fetches the others into a folder below `beside`, and lets each poll.
 pub(crate) fn measure(beside: &Path, quick: bool) -> Result<Vec<Row>> {
-    let url = format!("http://{}", server::start()?);
     let bench = std::env::current_exe().context("finding this program")?;
-    let ours = |wire: &str| {
+    let ours = |wire: &str, url: &str| {
         let mut command = Command::new(&bench);
-        command.args(["client", wire, &url]);
+        command.args(["client", wire, url]);
         command
     };
+    let url = format!("http://{}", server::start(Objects::New)?);
     let short = Plan { warming: 2, polls: 3, runs: 1 };
     // Python takes its time and is as quick at once; Node's compiler needs some rounds.
     let plan = if quick { short } else { Plan { warming: 5, polls: 30, runs: 3 } };
@@ -39,19 +40,25 @@ pub(crate) fn measure(beside: &Path, quick: bool) -> Result<Vec<Row>> {
         command.env("PYTHONPATH", folder).args(["-c", include_str!("xenapi.py"), &url]);
         (format!("XenAPI {} of PyPI", install::XENAPI), command)
     });
-    let xml = row("event.from over XML-RPC, by a client", ours("xml"), python, 10.0, &plan)?;
+    let xml = row("event.from over XML-RPC, by a client", ours("xml", &url), python, 10.0, &plan)?;
 
     let plan = if quick { plan } else { Plan { warming: 200, polls: 300, runs: 3 } };
-    let node = install::xen_api(beside)?.map(|folder| {
+    let node = install::xen_api(beside)?;
+    let node = |url: &str| {
+        let Some(folder) = &node else { return Ok(None) };
         // A module finds its packages from where it lies.
         let script = folder.join("poll.mjs");
         std::fs::write(&script, include_str!("xen_api.mjs")).context("writing the script for Node")?;
         let mut command = Command::new("node");
-        command.arg(script).arg(&url);
-        anyhow::Ok((format!("xen-api {} of npm", install::XEN_API), command))
-    });
-    let json = row("event.from over JSON-RPC, by a client", ours("json"), node.transpose()?, 3.0, &plan)?;
-    Ok(vec![xml, json])
+        command.arg(script).arg(url);
+        anyhow::Ok(Some((format!("xen-api {} of npm", install::XEN_API), command)))
+    };
+    let name = "event.from over JSON-RPC, by a client";
+    let json = row(name, ours("json", &url), node(&url)?, 3.0, &plan)?;
+    let url = format!("http://{}", server::start(Objects::Same)?);
+    let name = "the same answer again over JSON-RPC";
+    let again = row(name, ours("json", &url), node(&url)?, 3.0, &plan)?;
+    Ok(vec![xml, json, again])
 }
 
 fn row(name: &str, ours: Command, other: Option<(String, Command)>, goal: f64, plan: &Plan) -> Result<Row> {

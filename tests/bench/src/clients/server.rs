@@ -1,22 +1,62 @@
-//! A pool that knows one answer: whoever logs in gets the recorded reply to every `event.from`, on the wire asked on.
+//! A pool that knows one answer to `event.from`, on the wire asked on: the recorded picture of a pool, the same each time
+//! or with other objects each time.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use xapi::codec::{Call, Failure, Limits, Reply, json, xml};
 use xapi::{Struct, Value};
 
+use crate::picture;
 use crate::recorded;
 
+/// What a client meets in two answers, one after the other.
+#[derive(Clone, Copy)]
+pub(super) enum Objects {
+    /// The same bytes.
+    Same,
+    /// References and uuids that were in no answer before; all else is the same.
+    New,
+}
+
+/// The copy of the pool that an answer is written down with.
+const WRITTEN: usize = 0x7fff_ffff;
+
+/// The answer on both wires.
+struct Answer {
+    xml: String,
+    json: String,
+    objects: Objects,
+}
+
+impl Answer {
+    fn new(objects: Objects) -> Result<Self> {
+        let count = recorded::batch()?.events.len();
+        let reply = Ok(picture::value(WRITTEN * count..(WRITTEN + 1) * count)?);
+        Ok(Answer { xml: xml::encode_reply(&reply), json: json::encode_reply(&reply, 0), objects })
+    }
+
+    /// The bytes that a client gets when it polls for the `count`th time.
+    fn bytes(&self, written: &str, count: usize) -> Vec<u8> {
+        match self.objects {
+            Objects::Same => written.to_owned().into_bytes(),
+            Objects::New => written.replace(&picture::prefix(WRITTEN), &picture::prefix(count)).into_bytes(),
+        }
+    }
+}
+
 /// Listens on a port of its own for as long as this process lives.
-pub(super) fn start() -> Result<SocketAddr> {
+pub(super) fn start(objects: Objects) -> Result<SocketAddr> {
+    let answer = Arc::new(Answer::new(objects)?);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("listening")?;
     let address = listener.local_addr().context("asking for the port")?;
     std::thread::spawn(move || {
         for connection in listener.incoming().map_while(Result::ok) {
+            let answer = Arc::clone(&answer);
             std::thread::spawn(move || {
-                if let Err(error) = serve(&connection) {
+                if let Err(error) = serve(&connection, &answer) {
                     println!("    a client was cut off: {error:#}");
                 }
             });
@@ -26,27 +66,23 @@ pub(super) fn start() -> Result<SocketAddr> {
 }
 
 /// Answers requests until the client closes the connection.
-fn serve(connection: &TcpStream) -> Result<()> {
+fn serve(connection: &TcpStream, picture: &Answer) -> Result<()> {
     connection.set_nodelay(true).context("setting up the connection")?;
     let mut incoming = BufReader::new(connection);
+    let mut polls = 0;
     while let Some((path, body)) = request(&mut incoming)? {
         let limits = Limits::default();
-        let (kind, answer) = if path == "/jsonrpc" {
-            let call = json::decode_call(&body, &limits).context("reading a request")?;
-            let whole = (call.method == "event.from").then(recorded::json_body).transpose()?;
-            let answer = match whole {
-                Some(recorded) => recorded.to_vec(),
-                None => json::encode_reply(&reply(&call), 0).into_bytes(),
-            };
-            ("application/json", answer)
+        let json = path == "/jsonrpc";
+        let decoded = if json { json::decode_call(&body, &limits) } else { xml::decode_call(&body, &limits) };
+        let call = decoded.context("reading a request")?;
+        let kind = if json { "application/json" } else { "text/xml" };
+        let answer = if call.method == "event.from" {
+            polls += 1;
+            picture.bytes(if json { &picture.json } else { &picture.xml }, polls)
+        } else if json {
+            json::encode_reply(&reply(&call), 0).into_bytes()
         } else {
-            let call = xml::decode_call(&body, &limits).context("reading a request")?;
-            let whole = (call.method == "event.from").then(recorded::xml_body).transpose()?;
-            let answer = match whole {
-                Some(recorded) => recorded.to_vec(),
-                None => xml::encode_reply(&reply(&call)).into_bytes(),
-            };
-            ("text/xml", answer)
+            xml::encode_reply(&reply(&call)).into_bytes()
         };
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: keep-alive\r\ncontent-type: {kind}\r\n\r\n",
