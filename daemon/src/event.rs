@@ -13,6 +13,8 @@ use xapi::events::{Alert, Change, Ending, Event, Operation, Origin, Resync, Task
 use xapi::model::Record;
 use xapi::{Failure, Struct, Value};
 
+use crate::cause::Cause;
+
 /// One event with its place in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PoolEvent {
@@ -24,6 +26,8 @@ pub(crate) struct PoolEvent {
     pub(crate) at: Timestamp,
     /// What happened.
     pub(crate) told: Told,
+    /// The delivery that it goes back to, where it is one of ours.
+    pub(crate) cause: Option<Cause>,
 }
 
 /// What happened in a pool, or to our connection to it.
@@ -87,8 +91,8 @@ impl Told {
         }
     }
 
-    /// The stored form.
-    pub(crate) fn to_json(&self) -> String {
+    /// The stored form, with the delivery that it goes back to.
+    pub(crate) fn to_json(&self, cause: Option<&Cause>) -> String {
         let mut out = Struct::new();
         match self {
             Told::Stream(Event::Change(change)) => write_change(&mut out, change),
@@ -111,6 +115,17 @@ impl Told {
                 out.insert("detail", detail.as_str());
             }
         }
+        if let Some(Cause { plugin, sequence, chain }) = cause {
+            let sequence = i64::try_from(*sequence).unwrap_or(i64::MAX);
+            let cause: Struct = [
+                ("plugin".into(), Value::String(plugin.clone())),
+                ("sequence".into(), Value::Int(sequence)),
+                ("chain".into(), Value::Int(i64::from(*chain))),
+            ]
+            .into_iter()
+            .collect();
+            out.insert("caused_by", cause);
+        }
         json::encode_value(&Value::Struct(out))
     }
 
@@ -120,11 +135,12 @@ impl Told {
         class: &str,
         reference: &str,
         text: &str,
-    ) -> Result<Told, StoredError> {
+    ) -> Result<(Told, Option<Cause>), StoredError> {
         let Value::Struct(mut stored) = json::decode_value(text.as_bytes(), &Limits::default())? else {
             return Err(StoredError::Lacks("object"));
         };
-        Ok(match kind {
+        let cause = stored.remove("caused_by").map(read_cause).transpose()?;
+        let told = match kind {
             "change" => Told::Stream(Event::Change(read_change(class, reference, stored)?)),
             "task" => Told::Stream(Event::Task(read_task(reference, stored)?)),
             "alert" => Told::Stream(Event::Alert(read_alert(reference, stored)?)),
@@ -154,8 +170,20 @@ impl Told {
                 })
             }
             _ => return Err(StoredError::Lacks("kind")),
-        })
+        };
+        Ok((told, cause))
     }
+}
+
+fn read_cause(stored: Value) -> Result<Cause, StoredError> {
+    let Value::Struct(mut stored) = stored else { return Err(StoredError::Lacks("caused_by")) };
+    let plugin = take_text(&mut stored, "plugin")?;
+    let number = |name| stored.get(name).and_then(Value::as_int).ok_or(StoredError::Lacks(name));
+    Ok(Cause {
+        plugin,
+        sequence: u64::try_from(number("sequence")?).map_err(|_| StoredError::Lacks("sequence"))?,
+        chain: u32::try_from(number("chain")?).map_err(|_| StoredError::Lacks("chain"))?,
+    })
 }
 
 /// Why a stored event or record cannot be read back.
@@ -348,9 +376,11 @@ mod tests {
     }
 
     fn survives(told: &Told) {
-        let text = told.to_json();
-        let read = Told::from_json(told.kind(), told.class(), told.reference(), &text);
-        assert_eq!(&read.unwrap(), told, "{text}");
+        for cause in [None, Some(Cause { plugin: "p".into(), sequence: 7, chain: 3 })] {
+            let text = told.to_json(cause.as_ref());
+            let read = Told::from_json(told.kind(), told.class(), told.reference(), &text);
+            assert_eq!(read.unwrap(), (told.clone(), cause), "{text}");
+        }
     }
 
     #[test]

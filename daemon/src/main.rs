@@ -1,5 +1,6 @@
 //! The program `xapiary`: see `xapiary --help`, and ARCHITECTURE.md for how it is built.
 
+mod cause;
 mod cli;
 mod config;
 mod event;

@@ -1,6 +1,6 @@
 //! The whole daemon as one thing that starts, runs and stops: journal, pools, plugins.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use xapi::codec::Limits;
 use xapi::{Client, Settings};
 
 use crate::config::{self, Config, GrantFile};
-use crate::feed::{self, Feed, Left, LivePool, Tail};
+use crate::feed::{self, Feed, Left, LivePool, OpenDeliveries, Tail};
 use crate::latency::{Latency, Percentiles};
 use crate::pulse::Pulses;
 use crate::router::{Installed, Shared, Worker};
@@ -83,7 +83,7 @@ impl Service {
         };
         let tail = Arc::new(Tail::new(service.journal.last()));
         let plugins = installed(&host, config);
-        let needed = service.needed_tasks(&plugins).await?;
+        let open = service.open_deliveries(&plugins).await?;
         let mut feeds = Vec::new();
         for pool in &config.pools {
             let kept = feed::kept(&service.journal, &pool.name).await?;
@@ -96,7 +96,7 @@ impl Service {
             feeds.push(Feed::new(
                 live.clone(),
                 feed::followed(wished.flat_map(|(_, installed)| installed.classes())),
-                Left { position: kept.position, tasks: needed.clone() },
+                Left { position: kept.position, open: open.clone() },
                 service.journal.clone(),
                 Arc::clone(&tail),
                 service.pulses.part(format!("the feed of pool {}", pool.name), FEED_SILENCE),
@@ -132,23 +132,17 @@ impl Service {
         Ok(service)
     }
 
-    /// The tasks that deliveries of an earlier run started and whose end they may ask for when they run again.
-    async fn needed_tasks(
+    /// The deliveries that an earlier run left open: their tasks are still wanted.
+    async fn open_deliveries(
         &self,
         plugins: &[(&GrantFile, Arc<Installed>)],
-    ) -> Result<HashSet<SmolStr>, journal::Error> {
-        let mut needed = HashSet::new();
+    ) -> Result<OpenDeliveries, journal::Error> {
+        let mut open = OpenDeliveries::new();
         for (_, installed) in plugins {
             let progress = self.journal.progress(&installed.name, self.journal.last()).await?;
-            for open in progress.open {
-                let effects = self.journal.effects(&installed.name, open.sequence).await?;
-                let outcomes = effects.iter().filter_map(|effect| effect.conclusion.as_ref());
-                // Outcomes are JSON, in which a task is its reference.
-                let words = outcomes.flat_map(|conclusion| conclusion.outcome.split('"'));
-                needed.extend(words.filter(|word| word.starts_with("OpaqueRef:")).map(SmolStr::new));
-            }
+            open.extend(progress.open.iter().map(|open| (installed.name.as_str().into(), open.sequence)));
         }
-        Ok(needed)
+        Ok(open)
     }
 
     /// The pools, in the order of the config.

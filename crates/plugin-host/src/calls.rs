@@ -211,7 +211,7 @@ impl Sandbox {
         }
         self.spend()?;
         let getter = format!("{of}.get_record");
-        match self.send(&getter, vec![reference.into()], false, false).await {
+        match self.send(&getter, vec![reference.into()], false, None).await {
             Ok(Answer::Value(Raw::Struct(fields))) => Ok(Some(Record::new(of, reference, fields))),
             Ok(_) | Err(CallError::Xapi(_)) => Ok(None),
             Err(error) => Err(fault::call(&error, &mut self.handles)),
@@ -232,7 +232,7 @@ impl Sandbox {
         let Call { name, method, arguments, asynchronous } = call;
         if !method.changes() {
             self.spend()?;
-            let answer = self.send(&name, arguments, asynchronous, false).await;
+            let answer = self.send(&name, arguments, asynchronous, None).await;
             return answer.map_err(|error| fault::call(&error, &mut self.handles));
         }
         let intent = Intent {
@@ -245,6 +245,7 @@ impl Sandbox {
         let intended = self.ledger.intend(intent).await;
         self.meter.waited(begun.elapsed());
         let intended = intended.map_err(|error| fault::unavailable(&error))?;
+        let index = self.effects;
         self.effects += 1;
         let effect = match intended {
             Intended::New(effect) => effect,
@@ -252,7 +253,7 @@ impl Sandbox {
             Intended::InDoubt(why) => return Err(fault::in_doubt(&why)),
         };
         let answer = match self.spend() {
-            Ok(()) => self.send(&name, arguments, asynchronous, true).await,
+            Ok(()) => self.send(&name, arguments, asynchronous, Some(index)).await,
             Err(limit) => {
                 let outcome = EffectOutcome::NotSent("the delivery's calls were used up".to_owned());
                 self.conclude(effect, outcome).await;
@@ -292,19 +293,20 @@ impl Sandbox {
         }
     }
 
+    /// Sends a call; `effect` is the index of one that changes something.
     async fn send(
         &mut self,
         name: &str,
         arguments: Vec<Raw>,
         asynchronous: bool,
-        changes: bool,
+        effect: Option<u32>,
     ) -> Result<Answer, CallError> {
         let pool = Arc::clone(&self.pool);
         let allowed = self.terms.limits.call_timeout;
         let begun = Instant::now();
         let answer = tokio::time::timeout(allowed, async {
             if asynchronous {
-                pool.start(name, arguments).await.map(Answer::Task)
+                pool.start(name, arguments, effect).await.map(Answer::Task)
             } else {
                 pool.call(name, arguments).await.map(Answer::Value)
             }
@@ -313,7 +315,7 @@ impl Sandbox {
         self.meter.waited(begun.elapsed());
         answer.unwrap_or_else(|_| {
             let why = format!("no answer within {} ms", allowed.as_millis());
-            Err(if changes { CallError::InDoubt(why) } else { CallError::Transport(why) })
+            Err(if effect.is_some() { CallError::InDoubt(why) } else { CallError::Transport(why) })
         })
     }
 }

@@ -55,11 +55,13 @@ pub trait Pool: Send + Sync {
     /// Calls a method and waits for its result. Arguments are raw XAPI values without the session.
     fn call<'a>(&'a self, method: &'a str, arguments: Vec<Value>) -> BoxFuture<'a, Result<Value, CallError>>;
 
-    /// Starts a method as a task (`method` without `Async.`) and gives the task's raw reference.
+    /// Starts a method as a task (`method` without `Async.`) and gives the task's raw reference. `effect` is the index of
+    /// the recorded [`Intent`] that it stands for, so that the task can be found again; none where it changes nothing.
     fn start<'a>(
         &'a self,
         method: &'a str,
         arguments: Vec<Value>,
+        effect: Option<u32>,
     ) -> BoxFuture<'a, Result<SmolStr, CallError>>;
 
     /// Waits for a task to end, at most so long, and says how far it is then.

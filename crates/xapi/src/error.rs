@@ -19,6 +19,7 @@ const CHAIN_CHARS: usize = 2000;
 /// | [`Transport`](Error::Transport) | there is no answer | no where [`Error::nothing_done`] says so; otherwise it may be on its way or done | look at the object, or for the call's [mark](crate::Mark), before calling again |
 /// | [`Decode`](Error::Decode) | there is an answer that cannot be read | most likely yes | look at the object; calling again brings the same answer |
 /// | [`NoAsync`](Error::NoAsync) | this method cannot be started as a task | no | call it |
+/// | [`Watching`](Error::Watching) | the end of a started task could not be waited for; the source says why | it goes on in the pool | wait again, also after a restart by its [mark](crate::Mark), or look at the object |
 /// | [`TaskLost`](Error::TaskLost) | the task vanished before its end was seen | perhaps, perhaps in part | look at the object |
 /// | [`Unwritable`](Error::Unwritable) | an argument holds a character that XML cannot carry | no | take it out |
 /// | [`Password`](Error::Password) | the password could not be read here | no | mend its source; the next call reads it again |
@@ -73,6 +74,18 @@ pub enum Error {
     NoAsync {
         /// The method, without `Async.`.
         method: String,
+    },
+    /// The pool could not be asked how far the task of a started method is. The method is under way in the pool, or at
+    /// its end. Wait again.
+    #[error("waiting for the task {task} of {method}, which may go on")]
+    Watching {
+        /// The method, without `Async.`.
+        method: String,
+        /// The task's reference.
+        task: SmolStr,
+        /// Why it could not be asked.
+        #[source]
+        source: Box<Error>,
     },
     /// The task of a started method vanished before its end was seen: xapi was restarted, or somebody destroyed it. It
     /// may have been done.
@@ -149,12 +162,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// xapi's own error, if it answered with one, also while logging in.
+    /// xapi's own error, if it answered with one, also while logging in or asking for a task.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Error::Xapi { failure, .. } => Some(failure),
-            Error::Login { source, .. } | Error::Certificate { source, .. } => source.failure(),
+            Error::Login { source, .. }
+            | Error::Certificate { source, .. }
+            | Error::Watching { source, .. } => source.failure(),
             _ => None,
         }
     }
@@ -179,7 +194,7 @@ impl Error {
             | Error::OtherPool { .. }
             | Error::Waiting { .. } => true,
             Error::Transport { source, .. } => source.nothing_sent(),
-            Error::Decode { .. } | Error::TaskLost { .. } => false,
+            Error::Decode { .. } | Error::Watching { .. } | Error::TaskLost { .. } => false,
         }
     }
 
@@ -188,7 +203,7 @@ impl Error {
     pub fn untrusted(&self) -> bool {
         match self {
             Error::Transport { source: TransportError::Untrusted { .. }, .. } => true,
-            Error::Login { source, .. } => source.untrusted(),
+            Error::Login { source, .. } | Error::Watching { source, .. } => source.untrusted(),
             Error::Waiting { untrusted, .. } => *untrusted,
             _ => false,
         }

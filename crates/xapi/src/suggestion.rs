@@ -5,6 +5,9 @@ use smol_str::SmolStr;
 /// How alike two names must be, from 0 to 1, to be worth a word.
 const ALIKE_MIN: f64 = 0.8;
 
+/// So little is no difference.
+const AS_GOOD: f64 = 0.02;
+
 /// The known name that is most like `name`, if one is alike enough. Differences of case count little.
 pub fn for_name<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Option<SmolStr> {
     let lower = name.to_lowercase();
@@ -12,7 +15,11 @@ pub fn for_name<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(&lower, &candidate.as_ref().to_lowercase()), candidate))
         .filter(|(alike, _)| *alike >= ALIKE_MIN)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        // Of two that are as good as alike the shorter one: nobody adds letters by mistake that make another name.
+        .max_by(|(a, one), (b, other)| {
+            let longer = other.as_ref().len().cmp(&one.as_ref().len());
+            if (a - b).abs() < AS_GOOD { longer } else { a.total_cmp(b) }
+        })
         .map(|(_, candidate)| SmolStr::new(candidate))
 }
 

@@ -127,18 +127,28 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// otherwise 1.
 fn code(error: &anyhow::Error) -> u8 {
     let causes: Vec<&xapi::Error> = error.chain().filter_map(|cause| cause.downcast_ref()).collect();
-    let any = |is: fn(&xapi::Error) -> bool| causes.iter().any(|error| is(error));
-    if any(|error| matches!(error, xapi::Error::Password { .. } | xapi::Error::NoAsync { .. })) {
+    if causes.iter().any(|error| nothing_sent(error)) {
         2
-    } else if any(|error| {
-        matches!(
-            error,
-            xapi::Error::Login { .. } | xapi::Error::Transport { .. } | xapi::Error::Waiting { .. }
-        )
-    }) {
+    } else if causes.iter().any(|error| no_answer(error)) {
         3
     } else {
         1
+    }
+}
+
+fn nothing_sent(error: &xapi::Error) -> bool {
+    match error {
+        xapi::Error::Password { .. } | xapi::Error::NoAsync { .. } => true,
+        xapi::Error::Login { source, .. } => nothing_sent(source),
+        _ => false,
+    }
+}
+
+fn no_answer(error: &xapi::Error) -> bool {
+    match error {
+        xapi::Error::Login { .. } | xapi::Error::Transport { .. } | xapi::Error::Waiting { .. } => true,
+        xapi::Error::Watching { source, .. } => no_answer(source),
+        _ => false,
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) enum PasswordError {
         source: io::Error,
     },
     /// Others may read it.
-    #[error("the password file {} may be read or changed by others than its owner (mode {mode:04o})", .path.display())]
+    #[error("the password file {} may be read or changed by others than its owner (mode {mode:04o}): chmod 600 it", .path.display())]
     Exposed {
         /// The file.
         path: PathBuf,

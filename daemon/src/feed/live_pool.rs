@@ -1,18 +1,24 @@
 //! One watched pool as the rest of the daemon sees it: its world, its calls, its tasks.
 
 use std::collections::HashSet;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
-use plugin_host::pool::{BoxFuture, CallError, Pool, TaskState};
+use plugin_host::pool::{CallError, TaskState};
 use smol_str::SmolStr;
 use tokio::sync::watch;
-use xapi::events::{Ending, WorldChange, ending};
+use xapi::events::{Ending, Event, WorldChange, ending};
 use xapi::model::World;
-use xapi::{CallOptions, Client, Error, Mark, TaskFeed, Value};
+use xapi::{CallOptions, Client, Error, TaskFeed, Value};
+
+use super::task_mark::{self, EffectName, TaskMarks};
+use crate::cause::{Cause, Writes};
 
 /// How long a task may go on after the delivery that started it, for us to destroy it.
 const TASK_RELEASE: Duration = Duration::from_secs(600);
+
+/// Deliveries that have begun and not ended, by plugin and event.
+pub(crate) type OpenDeliveries = HashSet<(SmolStr, u64)>;
 
 /// A pool that is being watched. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,9 +32,9 @@ pub(crate) struct LivePool {
     changed: watch::Sender<u64>,
     state: watch::Sender<PoolState>,
     /// When a change of our own came round last.
-    heard: watch::Sender<Option<std::time::Instant>>,
-    /// What tasks that we start are known by, also after a restart.
-    mark: Option<Mark>,
+    heard: watch::Sender<Option<Instant>>,
+    marks: TaskMarks,
+    writes: Arc<Mutex<Writes>>,
 }
 
 /// Where a pool stands.
@@ -49,7 +55,8 @@ pub(crate) enum PoolState {
 impl LivePool {
     pub(crate) fn new(name: SmolStr, client: Client, world: World) -> Self {
         LivePool {
-            mark: mark(&name),
+            marks: TaskMarks::of_this_run(&name),
+            writes: Arc::default(),
             name,
             tasks: Arc::new(client.task_feed()),
             client,
@@ -90,7 +97,7 @@ impl LivePool {
         self.heard.borrow().map(|heard| heard.elapsed())
     }
 
-    pub(super) fn set_heard(&self, at: std::time::Instant) {
+    pub(super) fn set_heard(&self, at: Instant) {
         self.heard.send_replace(Some(at));
     }
 
@@ -131,17 +138,18 @@ impl LivePool {
         }
     }
 
-    /// Destroys the tasks that an earlier run of this daemon started and did not live to destroy, but for those whose end
-    /// an open delivery still wants to know.
-    pub(super) async fn release_left_tasks(&self, needed: &HashSet<SmolStr>) {
-        let Some(mark) = &self.mark else { return };
-        let Some((ours, this_run)) = mark.value().rsplit_once('/') else { return };
-        match self.client.marked(mark.key()).await {
+    /// Destroys the tasks that an earlier run of this daemon started and did not live to destroy, but for those of open
+    /// deliveries, which will ask for them.
+    pub(super) async fn release_left_tasks(&self, open: &OpenDeliveries) {
+        match self.client.marked(task_mark::KEY).await {
             Ok(tasks) => {
                 let left = tasks.iter().filter(|task| {
-                    let of_run = task.mark().and_then(|mark| mark.value().rsplit_once('/'));
-                    of_run.is_some_and(|(who, run)| who == ours && run != this_run)
-                        && !needed.contains(task.reference())
+                    task.mark().is_some_and(|mark| {
+                        let effect = self.marks.effect(mark.value());
+                        let wanted =
+                            effect.is_some_and(|effect| open.contains(&(effect.plugin, effect.sequence)));
+                        self.marks.is_left(mark) && !wanted
+                    })
                 });
                 self.release_tasks(left.map(|task| task.reference().clone()).collect());
             }
@@ -172,14 +180,6 @@ impl LivePool {
     }
 }
 
-/// The mark of this run's tasks in a pool: `MACHINE/POOL/RUN`, since daemons of other machines may follow the same pool.
-/// None where the machine's name cannot be sent, then tasks are left to xapi after a crash.
-fn mark(pool: &str) -> Option<Mark> {
-    let machine = rustix::system::uname();
-    let run: u64 = rand::random();
-    Mark::new("xapiary", &format!("{}/{pool}/{run:016x}", machine.nodename().to_string_lossy())).ok()
-}
-
 fn told(state: xapi::TaskState) -> TaskState {
     match state {
         xapi::TaskState::Going(progress) => TaskState::Pending(progress),
@@ -204,58 +204,92 @@ fn call_error(error: &Error) -> CallError {
     }
 }
 
-impl Pool for LivePool {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn world(&self) -> &RwLock<World> {
+impl LivePool {
+    /// The records as last seen, to be locked for a moment.
+    pub(crate) fn world(&self) -> &RwLock<World> {
         &self.world
     }
 
-    fn call<'a>(&'a self, method: &'a str, arguments: Vec<Value>) -> BoxFuture<'a, Result<Value, CallError>> {
-        Box::pin(
-            async move { self.client.call(method, &arguments).await.map_err(|error| call_error(&error)) },
-        )
+    /// What plugins wrote to it of late.
+    pub(crate) fn writes(&self) -> MutexGuard<'_, Writes> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start<'a>(
-        &'a self,
-        method: &'a str,
-        arguments: Vec<Value>,
-    ) -> BoxFuture<'a, Result<SmolStr, CallError>> {
-        Box::pin(async move {
-            let options = self.mark.clone().map(CallOptions::marked).unwrap_or_default();
-            let task = self.client.start(method, &arguments, &options).await;
-            // Its record stays: the delivery's tasks are destroyed when nobody will ask for them again.
-            task.map(xapi::Task::keep).map_err(|error| call_error(&error))
-        })
-    }
-
-    fn wait_task<'a>(
-        &'a self,
-        task: &'a str,
-        at_most: Duration,
-    ) -> BoxFuture<'a, Result<TaskState, CallError>> {
-        Box::pin(async move {
-            let known = || self.read().get("task", task).cloned();
-            if let Some(record) = known()
-                && ending(&record).is_some()
-            {
-                return Ok(told(xapi::TaskState::of(&record)));
+    /// The delivery that an event of this pool goes back to, where it is one of ours.
+    pub(super) fn cause_of(&self, event: &Event, now: Instant) -> Option<Cause> {
+        match event {
+            Event::Change(change) => self.writes().cause_of_change(change, now),
+            Event::Task(task) => {
+                let by_table = self.writes().task_ended(&task.reference, now);
+                by_table.or_else(|| {
+                    let effect = self.marks.effect_of(&task.other_config)?;
+                    Some(Cause { plugin: effect.plugin, sequence: effect.sequence, chain: 1 })
+                })
             }
-            let task = self.client.task(task);
-            // What came in before the waiting began is told again.
-            let (state, ()) = tokio::join!(biased; task.wait(at_most), async {
-                if let Some(record) = known() {
-                    self.tasks.seen(&record);
-                }
-            });
-            state.map(told).map_err(|error| call_error(&error))
-        })
+            Event::Alert(_) | Event::Resync(_) => None,
+        }
     }
 
-    fn cancel_task<'a>(&'a self, task: &'a str) -> BoxFuture<'a, Result<(), CallError>> {
-        Box::pin(async move { self.client.task(task).cancel().await.map_err(|error| call_error(&error)) })
+    /// Calls a method and waits for its result.
+    pub(crate) async fn call(&self, method: &str, arguments: &[Value]) -> Result<Value, CallError> {
+        self.client.call(method, arguments).await.map_err(|error| call_error(&error))
+    }
+
+    /// Starts a method as a task, marked with the effect that it stands for. Where the answer did not come the task is
+    /// looked for once.
+    pub(crate) async fn start(
+        &self,
+        method: &str,
+        arguments: &[Value],
+        effect: Option<&EffectName>,
+    ) -> Result<SmolStr, CallError> {
+        let options = self.marks.mark(effect).map(CallOptions::marked).unwrap_or_default();
+        // Its record stays: the delivery's tasks are destroyed when nobody will ask for them again.
+        let started = self.client.start(method, arguments, &options).await.map(xapi::Task::keep);
+        let error = match started {
+            Ok(task) => return Ok(task),
+            Err(error) => call_error(&error),
+        };
+        if let (CallError::InDoubt(_), Some(effect)) = (&error, effect)
+            && let Ok(Some(task)) = self.started_for(effect).await
+        {
+            return Ok(task);
+        }
+        Err(error)
+    }
+
+    /// The task that was started for an effect, while the pool still has it.
+    ///
+    /// # Errors
+    /// When the pool cannot say.
+    pub(crate) async fn started_for(&self, effect: &EffectName) -> Result<Option<SmolStr>, CallError> {
+        let marked = self.client.marked(task_mark::KEY).await.map_err(|error| call_error(&error))?;
+        let found = marked.iter().find(|task| {
+            task.mark().and_then(|mark| self.marks.effect(mark.value())).as_ref() == Some(effect)
+        });
+        Ok(found.map(|task| task.reference().clone()))
+    }
+
+    /// Waits for a task to end, at most so long.
+    pub(crate) async fn wait_task(&self, task: &str, at_most: Duration) -> Result<TaskState, CallError> {
+        let known = || self.read().get("task", task).cloned();
+        if let Some(record) = known()
+            && ending(&record).is_some()
+        {
+            return Ok(told(xapi::TaskState::of(&record)));
+        }
+        let task = self.client.task(task);
+        // What came in before the waiting began is told again.
+        let (state, ()) = tokio::join!(biased; task.wait(at_most), async {
+            if let Some(record) = known() {
+                self.tasks.seen(&record);
+            }
+        });
+        state.map(told).map_err(|error| call_error(&error))
+    }
+
+    /// Asks for a task to be cancelled.
+    pub(crate) async fn cancel_task(&self, task: &str) -> Result<(), CallError> {
+        self.client.task(task).cancel().await.map_err(|error| call_error(&error))
     }
 }

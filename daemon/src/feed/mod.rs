@@ -14,8 +14,8 @@ mod position;
 mod redact;
 mod selection;
 mod tail;
+mod task_mark;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,13 @@ use xapi::find::FindError;
 use xapi::model::World;
 use xapi::{Client, Error, Lease, Value};
 
-pub(crate) use live_pool::{LivePool, PoolState};
+pub(crate) use live_pool::{LivePool, OpenDeliveries, PoolState};
 pub(crate) use position::Position;
 pub(crate) use selection::followed;
 pub(crate) use tail::{Recent, Tail};
+pub(crate) use task_mark::EffectName;
 
+use crate::cause::Cause;
 use crate::event::{self, Connection, PoolEvent, StoredError, Told};
 use crate::pulse::Pulse;
 
@@ -67,8 +69,8 @@ pub(crate) struct Feed {
     canary: Canary,
     /// Whether tasks of an earlier run were looked for.
     tidied: bool,
-    /// Tasks of an earlier run whose end open deliveries still want to know.
-    needed: HashSet<SmolStr>,
+    /// Deliveries of an earlier run that will ask for their tasks.
+    open: OpenDeliveries,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
@@ -118,8 +120,8 @@ pub(crate) enum WorldError {
 pub(crate) struct Left {
     /// Where it was; none before a first picture.
     pub(crate) position: Option<Position>,
-    /// Tasks whose end open deliveries still want to know.
-    pub(crate) tasks: HashSet<SmolStr>,
+    /// Deliveries that will ask for their tasks.
+    pub(crate) open: OpenDeliveries,
 }
 
 /// What a pool was when the daemon last ran.
@@ -198,7 +200,7 @@ impl Feed {
             unreadable: 0,
             canary: Canary::new(CANARY, Instant::now()),
             tidied: false,
-            needed: left.tasks,
+            open: left.open,
             pulse,
             stop,
         }
@@ -340,8 +342,8 @@ impl Feed {
         }
         if following && !std::mem::replace(&mut self.tidied, true) {
             let pool = self.pool.clone();
-            let needed = std::mem::take(&mut self.needed);
-            tokio::spawn(async move { pool.release_left_tasks(&needed).await });
+            let open = std::mem::take(&mut self.open);
+            tokio::spawn(async move { pool.release_left_tasks(&open).await });
         }
         Ok(())
     }
@@ -415,10 +417,20 @@ impl Feed {
             return Ok(());
         }
         let at = Timestamp::now();
+        let told: Vec<(Told, Option<Cause>)> = told
+            .into_iter()
+            .map(|told| {
+                let cause = match &told {
+                    Told::Stream(event) => self.pool.cause_of(event, received),
+                    Told::Connection(_) => None,
+                };
+                (told, cause)
+            })
+            .collect();
         let append = Append {
             pool: self.pool.name().to_string(),
             position: Position::of(&self.stream).to_string(),
-            events: told.iter().map(|told| new_event(told, at)).collect(),
+            events: told.iter().map(|(told, cause)| new_event(told, cause.as_ref(), at)).collect(),
             objects: changes.iter().map(object_change).collect(),
         };
         let mut paused = false;
@@ -460,8 +472,8 @@ impl Feed {
             self.pool.client().learn_certificates(records("Certificate"));
         }
         let pool = self.pool.name();
-        self.tail.push(numbers.zip(told).map(|(sequence, told)| {
-            let event = Arc::new(PoolEvent { sequence, pool: pool.clone(), at, told });
+        self.tail.push(numbers.zip(told).map(|(sequence, (told, cause))| {
+            let event = Arc::new(PoolEvent { sequence, pool: pool.clone(), at, told, cause });
             Recent { event, received: Some(received) }
         }));
         Ok(())
@@ -474,13 +486,13 @@ fn poll_pause(failures: u32) -> Duration {
     first.saturating_mul(1 << failures.min(10)).min(longest).mul_f64(0.75 + rand::random::<f64>() / 2.0)
 }
 
-fn new_event(told: &Told, at: Timestamp) -> NewEvent {
+fn new_event(told: &Told, cause: Option<&Cause>, at: Timestamp) -> NewEvent {
     NewEvent {
         kind: told.kind().to_owned(),
         class: told.class().to_owned(),
         reference: told.reference().to_owned(),
         at_micros: at.as_microsecond(),
-        payload: told.to_json(),
+        payload: told.to_json(cause),
     }
 }
 

@@ -81,7 +81,8 @@ mod tests {
 
     fn recent(sequence: u64) -> Recent {
         let told = Told::Connection(Connection::Lost { why: String::new() });
-        let event = PoolEvent { sequence, pool: "lab".into(), at: jiff::Timestamp::UNIX_EPOCH, told };
+        let event =
+            PoolEvent { sequence, pool: "lab".into(), at: jiff::Timestamp::UNIX_EPOCH, told, cause: None };
         Recent { event: Arc::new(event), received: None }
     }
 

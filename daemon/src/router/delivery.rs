@@ -9,10 +9,12 @@ use journal::{Finish, Journal, Outcome, StateWrite};
 use plugin_host::pool::{Ledger, LogSink, StateReader};
 use plugin_host::report::Report;
 
+use super::delivery_pool::DeliveryPool;
 use super::installed::Installed;
 use super::queue::Next;
 use super::retry;
 use super::scribe::Scribe;
+use crate::cause::Cause;
 use crate::event::PoolEvent;
 use crate::feed::LivePool;
 use crate::story::{Moment, Story};
@@ -68,7 +70,7 @@ impl Delivery {
             .plugin
             .deliver(plugin_host::Delivery {
                 event: host_event,
-                pool: Arc::new(self.pool.clone()),
+                pool: Arc::new(DeliveryPool::new(self.pool.clone(), self.cause(), self.attempt)),
                 ledger: Arc::clone(&scribe) as Arc<dyn Ledger>,
                 state: Arc::clone(&scribe) as Arc<dyn StateReader>,
                 log: Arc::clone(&scribe) as Arc<dyn LogSink>,
@@ -97,6 +99,15 @@ impl Delivery {
             took,
         });
         Ok(after)
+    }
+
+    /// What its writes are put down to.
+    fn cause(&self) -> Cause {
+        Cause {
+            plugin: self.installed.name.as_str().into(),
+            sequence: self.event.sequence,
+            chain: self.event.cause.as_ref().map_or(0, |cause| cause.chain).saturating_add(1),
+        }
     }
 
     fn decide(&self, report: &Report) -> (Outcome, String) {

@@ -1,7 +1,9 @@
 //! From the journal to plugins: one worker a plugin. Knows neither XML nor the sandbox's insides; which event goes
 //! where and when is decided in pure code ([`queue`], [`replay`], [`retry`], [`translate`]).
 
+mod absolute;
 mod delivery;
+mod delivery_pool;
 mod installed;
 mod queue;
 mod replay;

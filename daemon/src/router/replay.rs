@@ -54,8 +54,7 @@ pub(super) fn earlier(
     method: &str,
     arguments: &str,
 ) -> Option<Intended> {
-    let before = effects.iter().filter(|effect| effect.attempt <= cut_short && effect.index == index);
-    let effect = before.max_by_key(|effect| effect.attempt)?;
+    let effect = last(effects, cut_short, index)?;
     // Another call at this place: the plugin decided otherwise this time, so what follows is new.
     if effect.method != method || effect.arguments != arguments {
         return None;
@@ -82,6 +81,12 @@ pub(super) fn earlier(
             Some(Intended::InDoubt("the outcome of this call was not known when it was recorded".to_owned()))
         }
     }
+}
+
+/// The last call at this place of attempts up to `cut_short`.
+pub(super) fn last(effects: &[Effect], cut_short: u32, index: u32) -> Option<&Effect> {
+    let before = effects.iter().filter(|effect| effect.attempt <= cut_short && effect.index == index);
+    before.max_by_key(|effect| effect.attempt)
 }
 
 #[cfg(test)]

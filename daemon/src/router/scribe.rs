@@ -5,16 +5,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use journal::EffectId;
-use plugin_host::pool::{BoxFuture, EffectOutcome, Intended, Ledger, LogSink, StateReader};
+use journal::{Effect, EffectId};
+use plugin_host::pool::{BoxFuture, CallError, EffectOutcome, Intended, Ledger, LogSink, StateReader};
 use plugin_host::report::{Level, LogLine, Source};
 use smol_str::SmolStr;
 use xapi::Value;
+use xapi::model::{schema, typed};
 
+use super::absolute::{Reading, Setting};
 use super::delivery::Delivery;
 use super::replay;
-use crate::feed::LivePool;
+use crate::feed::{EffectName, LivePool};
 use crate::story::Moment;
+
+/// What the pool shows of a call whose outcome was not recorded.
+enum Finding {
+    /// It was made, and this came of it.
+    Made(EffectOutcome),
+    /// It was not made, or may be made again.
+    NotMade,
+    /// Neither shows.
+    Nothing,
+}
 
 /// Writes and reads the journal on behalf of one delivery, and passes on what the plugin says.
 pub(super) struct Scribe {
@@ -55,12 +67,23 @@ impl Scribe {
         let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
         let effects = delivery.journal.effects(plugin, sequence).await;
         let effects = effects.map_err(|error| format!("reading what an earlier attempt did: {error}"))?;
-        let known = replay::earlier(&effects, delivery.cut_short, intent.index, &intent.method, arguments);
+        let mut known =
+            replay::earlier(&effects, delivery.cut_short, intent.index, &intent.method, arguments);
         if let Some(Intended::InDoubt(_)) = &known {
-            let mut told = delivery.doubts.lock().unwrap_or_else(PoisonError::into_inner);
-            if !told.insert((sequence, intent.index)) {
+            let doubt = (sequence, intent.index);
+            if delivery.doubts.lock().unwrap_or_else(PoisonError::into_inner).contains(&doubt) {
                 // It was told, ended its attempt, and asks for the same call again: it has decided.
                 return Ok(None);
+            }
+            match self.find_out(&effects, intent).await? {
+                Finding::Made(outcome) => {
+                    self.record(intent, arguments, &outcome).await?;
+                    known = Some(Intended::Concluded(outcome));
+                }
+                Finding::NotMade => return Ok(None),
+                Finding::Nothing => {
+                    _ = delivery.doubts.lock().unwrap_or_else(PoisonError::into_inner).insert(doubt);
+                }
             }
         }
         if let Some(known) = &known {
@@ -81,6 +104,83 @@ impl Scribe {
             );
         }
         Ok(known)
+    }
+
+    /// Looks in the pool whether a call whose outcome was not recorded was made: a started one has left a task with our
+    /// mark, one that sets a field has set it.
+    async fn find_out(
+        &self,
+        effects: &[Effect],
+        intent: &plugin_host::pool::Intent,
+    ) -> Result<Finding, String> {
+        let delivery = &self.delivery;
+        let asked =
+            |error: CallError| format!("asking the pool whether an earlier attempt made the call: {error}");
+        if intent.asynchronous {
+            let Some(effect) = replay::last(effects, delivery.cut_short, intent.index) else {
+                return Ok(Finding::Nothing);
+            };
+            let name = EffectName {
+                plugin: delivery.installed.name.as_str().into(),
+                sequence: effect.sequence,
+                attempt: effect.attempt,
+                index: effect.index,
+            };
+            let task = delivery.pool.started_for(&name).await.map_err(asked)?;
+            // One that is not there may have ended and been swept away: that it was never there cannot be told.
+            return Ok(task.map_or(Finding::Nothing, |task| Finding::Made(EffectOutcome::Started(task))));
+        }
+        let Some(setting) = Setting::of(&intent.method, &intent.arguments) else {
+            return Ok(Finding::Nothing);
+        };
+        let (getter, object) = setting.getter();
+        let Some((_, method)) = schema::method(&getter) else { return Ok(Finding::Nothing) };
+        match delivery.pool.call(&getter, &[object]).await {
+            Ok(now) => Ok(match setting.reading(&typed(&method.result, now)) {
+                Reading::Done => Finding::Made(EffectOutcome::Succeeded(Value::VOID)),
+                Reading::Undone => Finding::NotMade,
+                Reading::Unclear => Finding::Nothing,
+            }),
+            // Nothing is set on an object that is not there; the pool will say so again.
+            Err(CallError::Xapi(failure)) if failure.code == "HANDLE_INVALID" => Ok(Finding::NotMade),
+            Err(CallError::Xapi(_)) => Ok(Finding::Nothing),
+            Err(error) => Err(asked(error)),
+        }
+    }
+
+    /// Records what was found out, as an effect of this attempt.
+    async fn record(
+        &self,
+        intent: &plugin_host::pool::Intent,
+        arguments: &str,
+        outcome: &EffectOutcome,
+    ) -> Result<(), String> {
+        let id = self.intended(intent, arguments.to_owned()).await?;
+        let text = replay::to_json(&intent.method, outcome);
+        let recorded = self.delivery.journal.conclude(id, text, Timestamp::now().as_microsecond()).await;
+        recorded.map_err(|error| format!("recording what came of the call: {error}"))
+    }
+
+    /// Makes an intended call durable.
+    async fn intended(
+        &self,
+        intent: &plugin_host::pool::Intent,
+        arguments: String,
+    ) -> Result<EffectId, String> {
+        let delivery = &self.delivery;
+        let recorded = delivery
+            .journal
+            .intend(journal::Intent {
+                plugin: delivery.installed.name.clone(),
+                sequence: delivery.event.sequence,
+                attempt: delivery.attempt,
+                index: intent.index,
+                method: intent.method.clone(),
+                arguments,
+                at_micros: Timestamp::now().as_microsecond(),
+            })
+            .await;
+        recorded.map_err(|error| format!("recording the intended call: {error}"))
     }
 
     fn called(&self, method: &str, outcome: &EffectOutcome, took: Duration) {
@@ -115,19 +215,7 @@ impl Ledger for Scribe {
             {
                 return Ok(known);
             }
-            let recorded = delivery
-                .journal
-                .intend(journal::Intent {
-                    plugin: delivery.installed.name.clone(),
-                    sequence: delivery.event.sequence,
-                    attempt: delivery.attempt,
-                    index: intent.index,
-                    method: intent.method.clone(),
-                    arguments,
-                    at_micros: Timestamp::now().as_microsecond(),
-                })
-                .await;
-            let id = recorded.map_err(|error| format!("recording the intended call: {error}"))?;
+            let id = self.intended(&intent, arguments).await?;
             let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
             let target = target(&delivery.pool, &intent.method, &intent.arguments);
             // Not named `target`: in JSON lines that key is the part of the program that logs.

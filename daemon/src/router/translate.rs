@@ -7,8 +7,9 @@ use xapi::events;
 use crate::event::{self, PoolEvent, Told};
 
 /// What a plugin is told of an event; nothing of those that the contract has no form for.
-pub(super) fn subject(told: &Told) -> Option<Subject> {
-    Some(match told {
+pub(super) fn subject(event: &PoolEvent) -> Option<Subject> {
+    let cause = event.cause.as_ref().map(ToString::to_string);
+    Some(match &event.told {
         Told::Stream(events::Event::Change(change)) => Subject::Change(Change {
             class: change.class.clone(),
             reference: change.reference.clone(),
@@ -21,7 +22,7 @@ pub(super) fn subject(told: &Told) -> Option<Subject> {
             old: change.old.clone(),
             new: change.new.clone(),
             changed: change.changed.clone(),
-            caused_by: None,
+            caused_by: cause,
         }),
         Told::Stream(events::Event::Task(task)) => Subject::Task(TaskOutcome {
             reference: task.reference.clone(),
@@ -32,7 +33,7 @@ pub(super) fn subject(told: &Told) -> Option<Subject> {
                 events::Ending::Cancelled => Ending::Cancelled,
                 events::Ending::Lost => Ending::Lost,
             },
-            started_by: None,
+            started_by: cause,
         }),
         Told::Stream(events::Event::Alert(_)) => return None,
         Told::Stream(events::Event::Resync(_)) => Subject::Connection(Connection::Resynced),

@@ -34,6 +34,8 @@ const HELD_PER_LANE: usize = 16;
 const OPEN_MAX: usize = 100_000;
 /// Events read at once.
 const READ_MAX: usize = 256;
+/// So many deliveries in a row that caused one another are a loop, such as two plugins that undo each other's work.
+const CHAIN_MAX: u32 = 16;
 /// How often a worker with nothing to do shows that it is alive.
 const PULSE_EVERY: Duration = Duration::from_secs(5);
 /// How long the cursor in the journal may lag behind what is settled.
@@ -198,7 +200,7 @@ impl Worker {
         let event = &recent.event;
         let sequence = event.sequence;
         let wanted = self.pools.contains_key(&event.pool)
-            && translate::subject(&event.told)
+            && translate::subject(event)
                 .is_some_and(|subject| translate::wanted(self.installed.subscriptions(), &subject).is_some());
         if !wanted {
             return self.pass_over(sequence, "the plugin does not subscribe to this event any more").await;
@@ -287,7 +289,7 @@ impl Worker {
         let Next { sequence, attempt } = next;
         let Recent { event, received } = recent;
         // What is in the queue was wanted when it was offered, and neither pools nor subscriptions change since.
-        let told = translate::subject(&event.told).and_then(|subject| {
+        let told = translate::subject(&event).and_then(|subject| {
             let subscription = translate::wanted(self.installed.subscriptions(), &subject)?;
             Some((subject, subscription))
         });
@@ -295,6 +297,19 @@ impl Worker {
             unreachable!("event {sequence} was offered although nothing wants it");
         };
         let host_event = translate::event(&event, attempt, &subscription.name, subject);
+        if let Some(cause) = event.cause.as_ref().filter(|cause| cause.chain >= CHAIN_MAX) {
+            let plugin = &self.installed.name;
+            let why = format!(
+                "stopped as a loop: {} deliveries in a row caused one another, the last of them {cause}; \
+                 see what {plugin} and {} do to this object",
+                cause.chain, cause.plugin
+            );
+            tracing::error!(plugin, sequence, why, "the delivery is given up; it is kept as a dead letter");
+            finish(&self.shared.journal, plugin, next, Outcome::Dead { why, log: Vec::new() }, Vec::new())
+                .await?;
+            self.settled(sequence);
+            return Ok(());
+        }
         // Written in order and not waited for: any effect of this attempt is written, and waited for, after it.
         self.shared.journal.post_start(&self.installed.name, sequence, attempt).await?;
         let waited = received.filter(|_| attempt == 1).map(|received| received.elapsed());
@@ -412,10 +427,12 @@ async fn until(due: Option<i64>) {
 }
 
 fn read_back(stored: &StoredEvent) -> Result<PoolEvent, StoredError> {
+    let (told, cause) = Told::from_json(&stored.kind, &stored.class, &stored.reference, &stored.payload)?;
     Ok(PoolEvent {
         sequence: stored.sequence,
         pool: SmolStr::new(&stored.pool),
         at: Timestamp::from_microsecond(stored.at_micros).map_err(|_| StoredError::Lacks("time"))?,
-        told: Told::from_json(&stored.kind, &stored.class, &stored.reference, &stored.payload)?,
+        told,
+        cause,
     })
 }

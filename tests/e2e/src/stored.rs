@@ -29,6 +29,8 @@ pub struct StoredChange {
     pub changed: Vec<SmolStr>,
     /// Whether changes may have been missed before.
     pub gap: bool,
+    /// The delivery that it goes back to, `PLUGIN/SEQUENCE`, and how many in a row led to it.
+    pub caused_by: Option<(String, i64)>,
 }
 
 /// A call that changes something, as it was recorded before it was sent.
@@ -57,6 +59,17 @@ impl StoredEffect {
     pub fn is_done(&self) -> bool {
         matches!(self.outcome.as_deref(), Some("started" | "succeeded"))
     }
+}
+
+/// Takes the outcomes of all recorded calls away, as if the daemon had been killed before it recorded them. None may be
+/// running.
+///
+/// # Panics
+/// When the journal cannot be changed.
+pub fn forget_outcomes(folder: &Path) {
+    let connection = Connection::open(folder.join("journal.db")).expect("the journal can be opened");
+    let forget = "UPDATE effect SET outcome = NULL, concluded_at_micros = NULL";
+    connection.execute(forget, ()).expect("the journal can be changed");
 }
 
 impl Stored {
@@ -303,6 +316,10 @@ fn change(class: &str, reference: &str, payload: &str, sequence: &str) -> Stored
     let gap = stored.get("gap").and_then(Value::as_bool).unwrap_or_default();
     let names = stored.get("changed").and_then(Value::as_array).unwrap_or_default();
     let changed: Vec<SmolStr> = names.iter().filter_map(Value::as_str).map(SmolStr::new).collect();
+    let caused_by = stored.get("caused_by").and_then(Value::as_struct).map(|cause| {
+        let number = |name| cause.get(name).and_then(Value::as_int).unwrap_or_default();
+        (format!("{}/{}", text(cause, "plugin"), number("sequence")), number("chain"))
+    });
     let mut part = |name: &str| match stored.remove(name) {
         Some(Value::Struct(fields)) => Record::new(class, reference, fields),
         _ => Record::new(class, reference, Struct::new()),
@@ -329,6 +346,7 @@ fn change(class: &str, reference: &str, payload: &str, sequence: &str) -> Stored
         new,
         changed,
         gap,
+        caused_by,
     }
 }
 

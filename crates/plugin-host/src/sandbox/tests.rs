@@ -45,7 +45,12 @@ impl Pool for Outside {
         Box::pin(async move { self.answer(method.to_owned()) })
     }
 
-    fn start<'a>(&'a self, method: &'a str, _: Vec<Raw>) -> BoxFuture<'a, Result<SmolStr, CallError>> {
+    fn start<'a>(
+        &'a self,
+        method: &'a str,
+        _: Vec<Raw>,
+        _: Option<u32>,
+    ) -> BoxFuture<'a, Result<SmolStr, CallError>> {
         Box::pin(
             async move { self.answer(format!("Async.{method}")).map(|task| task.as_str().unwrap().into()) },
         )

@@ -114,6 +114,7 @@ impl Pool for FakePool {
         &'a self,
         method: &'a str,
         arguments: Vec<Value>,
+        _effect: Option<u32>,
     ) -> BoxFuture<'a, Result<SmolStr, CallError>> {
         Box::pin(async move {
             let task = self.answer(line("start", method, &arguments)).await?;

@@ -8,10 +8,10 @@ use smol_str::{SmolStr, format_smolstr};
 const HEADER: &str = "X-Http-Other-Config-";
 /// What xapi puts in front of the key there.
 const STORED: &str = "http:";
-/// Longest key. With the longest value a mark takes less than 200 of the 1024 bytes that xapi takes as a whole head.
+/// Longest key. With the longest value a mark takes less than 330 of the 1024 bytes that xapi takes as a whole head.
 const KEY_CHARS_MAX: usize = 32;
 /// Longest value.
-const VALUE_CHARS_MAX: usize = 128;
+const VALUE_CHARS_MAX: usize = 256;
 
 /// A key and a value that xapi stores in the `other_config` of the task of a call, there from the task's first event.
 ///
@@ -116,6 +116,6 @@ mod tests {
     fn the_longest_mark_leaves_most_of_the_head_to_others() {
         let mark = Mark::new(&"k".repeat(KEY_CHARS_MAX), &"v".repeat(VALUE_CHARS_MAX)).unwrap();
         let (name, value) = mark.header();
-        assert!(name.len() + value.len() + ": \r\n".len() < 200);
+        assert!(name.len() + value.len() + ": \r\n".len() < 330);
     }
 }

@@ -82,8 +82,8 @@ impl Task {
     /// shows as [`Ending::Lost`].
     ///
     /// # Errors
-    /// When at the end of the time the pool could not be asked, or earlier when it refuses to let us in. The task may
-    /// go on all the same.
+    /// [`Error::Watching`] when at the end of the time the pool could not be asked, or earlier when it refuses to let us
+    /// in. The task may go on all the same.
     pub async fn wait(&self, at_most: Duration) -> Result<TaskState, Error> {
         self.wait_and_show(at_most, |_| ()).await
     }
@@ -110,7 +110,12 @@ impl Task {
     /// As for [`Task::wait`].
     pub async fn wait_and_show(&self, at_most: Duration, show: impl FnMut(f64)) -> Result<TaskState, Error> {
         if self.ended.get().is_none() {
-            let state = self.client.waiting().wait(&self.client, &self.reference, at_most, show).await?;
+            let state = self.client.waiting().wait(&self.client, &self.reference, at_most, show).await;
+            let state = state.map_err(|source| Error::Watching {
+                method: self.method.to_string(),
+                task: self.reference.clone(),
+                source: Box::new(source),
+            })?;
             let TaskState::Ended(ending) = state else { return Ok(state) };
             // Another waiter on the same handle may have been quicker, with the same ending.
             _ = self.ended.set(ending);

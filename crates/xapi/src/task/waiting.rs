@@ -241,7 +241,9 @@ pub(super) fn passing(error: &Error) -> bool {
             | Error::TaskLost { .. }
             | Error::Unwritable { .. }
             | Error::OtherPool { .. } => false,
-            Error::Login { source, .. } | Error::Certificate { source, .. } => passing(source),
+            Error::Login { source, .. }
+            | Error::Certificate { source, .. }
+            | Error::Watching { source, .. } => passing(source),
             Error::Transport { .. } | Error::Decode { .. } | Error::Waiting { .. } | Error::Xapi { .. } => {
                 true
             }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use smol_str::SmolStr;
+use xapi::model::Date;
 use xapi::model::schema::{self, Method, Parameter, Type};
 use xapi::suggestion::{self, shown};
 use xapi::{NULL_REF, Struct, Value};
@@ -51,8 +52,33 @@ pub(super) enum ArgumentError {
         example: &'static str,
     },
     /// Of another type.
-    #[error("{parameter} of {method} is {kind}, and {text:?} is none{hint}")]
-    Kind { method: String, parameter: &'static str, kind: String, text: String, hint: &'static str },
+    #[error("{parameter}{misfit}", misfit = .misfit.of(.method))]
+    Kind { method: String, parameter: &'static str, misfit: Misfit },
+}
+
+/// Why a text is not what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misfit {
+    /// Where inside the argument: `.MTU` in a record, `[2]` in a set.
+    path: String,
+    /// What is wrong with it.
+    what: String,
+}
+
+impl Misfit {
+    fn new(kind: &Type, text: &str) -> Self {
+        let what = format!("is {}, and {text:?} is none{}", in_words(kind), how(kind));
+        Misfit { path: String::new(), what }
+    }
+
+    fn inside(mut self, step: &str) -> Self {
+        self.path.insert_str(0, step);
+        self
+    }
+
+    fn of(&self, method: &str) -> String {
+        format!("{} of {method} {}", self.path, self.what)
+    }
 }
 
 /// Reads arguments for a method that the schema knows. The session is not among them.
@@ -83,12 +109,10 @@ pub(super) fn read(name: &str, method: &Method, given: &[String]) -> Result<Vec<
                 surplus: text.clone(),
             });
         };
-        let draft = draft(&parameter.kind, value).ok_or_else(|| ArgumentError::Kind {
+        let draft = draft(&parameter.kind, value).map_err(|misfit| ArgumentError::Kind {
             method: name.to_owned(),
             parameter: parameter.name,
-            kind: in_words(&parameter.kind),
-            text: value.to_owned(),
-            hint: how(&parameter.kind),
+            misfit,
         })?;
         if place.replace(draft).is_some() {
             return Err(ArgumentError::Twice(parameter.name));
@@ -143,21 +167,39 @@ fn own_parameters(method: &Method) -> &'static [Parameter] {
     }
 }
 
-fn draft(kind: &Type, text: &str) -> Option<Draft> {
+fn draft(kind: &Type, text: &str) -> Result<Draft, Misfit> {
+    let misfit = || Misfit::new(kind, text);
     let value = match kind {
-        Type::String | Type::Enum(_) => Value::from(text),
-        Type::Int => Value::Int(text.parse().ok()?),
-        Type::Float => Value::Float(text.parse().ok()?),
-        Type::Bool => Value::Bool(text.parse().ok()?),
-        Type::DateTime => Value::DateTime(text.into()),
+        Type::String => Value::from(text),
+        Type::Enum(name) => word(name, text).ok_or_else(misfit)?,
+        Type::Int => Value::Int(text.parse().map_err(|_| misfit())?),
+        Type::Float => Value::Float(text.parse().map_err(|_| misfit())?),
+        Type::Bool => Value::Bool(text.parse().map_err(|_| misfit())?),
+        Type::DateTime => date(text).ok_or_else(misfit)?,
         Type::Void => Value::VOID,
-        Type::Ref(class) => return Some(reference(class, text)),
+        Type::Ref(class) => return Ok(reference(class, text)),
         Type::Set(_) | Type::Map(..) | Type::Record(_) => {
-            return structured(kind, serde_json::from_str(text).ok()?);
+            return structured(kind, serde_json::from_str(text).map_err(|_| misfit())?);
         }
         Type::Option(inner) => return draft(inner, text),
     };
-    Some(Draft::Value(value))
+    Ok(Draft::Value(value))
+}
+
+/// A word of an enumeration. Of one that the schema does not know, any.
+fn word(name: &str, text: &str) -> Option<Value> {
+    let known = schema::enumeration(name);
+    let fits = known.is_none_or(|known| known.words.contains(&text));
+    fits.then(|| text.into())
+}
+
+/// A moment as XAPI writes it or as RFC 3339 does.
+fn date(text: &str) -> Option<Value> {
+    if Date::new(text).timestamp().is_some() {
+        return Some(Value::DateTime(text.into()));
+    }
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    Some(Value::DateTime(moment.strftime("%Y%m%dT%H:%M:%SZ").to_string().into()))
 }
 
 fn reference(class: &'static str, text: &str) -> Draft {
@@ -169,38 +211,58 @@ fn reference(class: &'static str, text: &str) -> Draft {
 }
 
 /// The same for what stands inside a set, a map or a record, where texts are JSON's own.
-fn structured(kind: &Type, json: serde_json::Value) -> Option<Draft> {
+fn structured(kind: &Type, json: serde_json::Value) -> Result<Draft, Misfit> {
     use serde_json::Value as Json;
-    Some(match (kind, json) {
+    Ok(match (kind, json) {
         (Type::Set(element), Json::Array(elements)) => {
-            Draft::Set(elements.into_iter().map(|json| structured(element, json)).collect::<Option<_>>()?)
+            let element =
+                |(at, json)| structured(element, json).map_err(|misfit| misfit.inside(&format!("[{at}]")));
+            Draft::Set(elements.into_iter().enumerate().map(element).collect::<Result<_, _>>()?)
         }
-        (Type::Map(_, element), Json::Object(members)) => Draft::Map(
-            members
-                .into_iter()
-                .map(|(name, json)| Some((name.into(), structured(element, json)?)))
-                .collect::<Option<_>>()?,
-        ),
-        (Type::Record(class), Json::Object(members)) => {
-            let class = schema::class(class)?;
+        (Type::Map(_, element), Json::Object(members)) => {
             let member = |(name, json): (String, Json)| {
-                // A field that we do not know may be one of a newer pool.
-                let draft = match class.field(&name) {
-                    Some(field) => structured(&field.kind, json)?,
-                    None => Draft::Value(untyped(json)),
-                };
-                Some((name.into(), draft))
+                let draft = structured(element, json).map_err(|misfit| misfit.inside(&format!(".{name}")))?;
+                Ok((name.into(), draft))
             };
-            Draft::Map(members.into_iter().map(member).collect::<Option<_>>()?)
+            Draft::Map(members.into_iter().map(member).collect::<Result<_, _>>()?)
         }
-        (Type::Set(_) | Type::Map(..) | Type::Record(_), _) => return None,
-        (Type::Int, Json::Number(number)) => Draft::Value(Value::Int(number.as_i64()?)),
-        (Type::Float, Json::Number(number)) => Draft::Value(Value::Float(number.as_f64()?)),
+        (Type::Record(class), Json::Object(members)) => {
+            let member = |(name, json)| field(class, name, json);
+            Draft::Map(members.into_iter().map(member).collect::<Result<_, _>>()?)
+        }
+        (Type::Int, Json::Number(number)) if number.is_i64() => {
+            Draft::Value(Value::Int(number.as_i64().unwrap_or_default()))
+        }
+        (Type::Float, Json::Number(number)) => {
+            Draft::Value(Value::Float(number.as_f64().unwrap_or(f64::NAN)))
+        }
         (Type::Bool, Json::Bool(truth)) => Draft::Value(Value::Bool(truth)),
         (Type::Option(inner), json) => structured(inner, json)?,
+        (Type::Set(_) | Type::Map(..) | Type::Record(_) | Type::Int | Type::Float | Type::Bool, other) => {
+            return Err(Misfit::new(kind, &other.to_string()));
+        }
         (_, Json::String(text)) => draft(kind, &text)?,
-        _ => return None,
+        (_, other) => {
+            let what = format!("is {}, and {other} is none: put it into quotes", in_words(kind));
+            return Err(Misfit { path: String::new(), what });
+        }
     })
+}
+
+/// A field of a record. One that we do not know may be of a newer pool, unless it looks like one that we know.
+fn field(class: &'static str, name: String, json: serde_json::Value) -> Result<(SmolStr, Draft), Misfit> {
+    let Some(known) = schema::class(class) else { return Ok((name.into(), Draft::Value(untyped(json)))) };
+    let draft = match known.field(&name) {
+        Some(field) => structured(&field.kind, json).map_err(|misfit| misfit.inside(&format!(".{name}")))?,
+        None => match suggestion::for_name(&name, known.fields.iter().map(|field| field.name)) {
+            Some(meant) => {
+                let what = format!("has a field {name:?} that {class} has not{}", shown(Some(&meant)));
+                return Err(Misfit { path: String::new(), what });
+            }
+            None => Draft::Value(untyped(json)),
+        },
+    };
+    Ok((name.into(), draft))
 }
 
 fn untyped(json: serde_json::Value) -> Value {
@@ -232,7 +294,12 @@ fn in_words(kind: &Type) -> String {
                 Type::DateTime => out.write_str("a date"),
                 Type::Void => out.write_str("nothing"),
                 Type::Ref(class) => write!(out, "a {class}"),
-                Type::Enum(name) => write!(out, "a word of {name}"),
+                Type::Enum(name) => match schema::enumeration(name) {
+                    Some(known) => {
+                        write!(out, "one of {}", known.words.join(", "))
+                    }
+                    None => write!(out, "a word of {name}"),
+                },
                 Type::Set(element) => write!(out, "a set, each {}", Words(element)),
                 Type::Map(_, element) => write!(out, "a map, each {}", Words(element)),
                 Type::Record(class) => write!(out, "a record of {class}"),
@@ -249,6 +316,7 @@ fn how(kind: &Type) -> &'static str {
         Type::Set(Type::Ref(_)) => ": write JSON, such as [\"UUID\", \"NAME\"]",
         Type::Set(_) => ": write JSON, such as [\"one\", \"two\"]",
         Type::Map(..) | Type::Record(_) => ": write JSON, such as {\"name\": \"value\"}",
+        Type::DateTime => ": write it as 2026-11-24T12:00:00Z",
         _ => "",
     }
 }
@@ -345,6 +413,31 @@ mod tests {
         assert_eq!(told("VM.start", &["vm=a", "vm=b"]), "vm is given twice");
         assert!(told("VM.get_all", &["a"]).starts_with("VM.get_all takes no arguments"));
         assert!(told("VM.start", &["vm=a", "b"]).contains("give those without a name first"));
+    }
+
+    #[test]
+    fn words_dates_and_what_stands_in_records_are_judged_before_anything_is_sent() {
+        let told = |method, texts: &[&str]| given(method, texts).expect_err("they do not fit").to_string();
+        let misspelt = told("network.create", &[r#"{"name_labl": "n"}"#]);
+        assert_eq!(
+            misspelt,
+            "record of network.create has a field \"name_labl\" that network has not, did you mean \"name_label\"?"
+        );
+        let wrong = told("network.create", &[r#"{"name_label": "n", "MTU": "big"}"#]);
+        assert_eq!(wrong, "record.MTU of network.create is a whole number, and \"\\\"big\\\"\" is none");
+        let word = told("VM.set_actions_after_crash", &["web", "reboot"]);
+        assert!(word.starts_with("value of VM.set_actions_after_crash is one of destroy, "), "{word}");
+        let date = told("message.get_since", &["yesterday"]);
+        assert!(date.ends_with("and \"yesterday\" is none: write it as 2026-11-24T12:00:00Z"), "{date}");
+        for (text, sent) in [
+            ("2020-01-01T00:00:00Z", "20200101T00:00:00Z"),
+            ("2020-01-01T02:00:00+02:00", "20200101T00:00:00Z"),
+            ("20200101T00:00:00Z", "20200101T00:00:00Z"),
+        ] {
+            let read = given("message.get_since", &[text]);
+            assert_eq!(read, Ok(vec![Draft::Value(Value::DateTime(sent.into()))]), "{text}");
+        }
+        assert!(given("VM.set_actions_after_crash", &["web", "restart"]).is_ok());
     }
 
     #[test]

@@ -6,10 +6,10 @@ mod task;
 
 use std::time::Duration;
 
-use anyhow::Result;
-use xapi::Client;
+use anyhow::{Context as _, Result};
 use xapi::model::{schema, typed};
 use xapi::suggestion::{self, shown};
+use xapi::{Client, Value};
 
 use self::arguments::Draft;
 use super::output::{self, Output};
@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(long = "async")]
     asynchronous: bool,
     /// With --async: how long to wait for a pool that is silent; a restart of its toolstack takes less than a minute
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = super::duration, requires = "asynchronous")]
     patience: Duration,
     #[command(flatten)]
     output: Output,
@@ -86,7 +86,7 @@ async fn carry_out(arguments: &Arguments, client: &Client, drafts: Vec<Draft>) -
     let value = if arguments.asynchronous {
         task::run(client, method, &values, arguments.patience).await?
     } else {
-        client.call(method, &values).await?
+        at_once(client, method, &values).await?
     };
     let value = match schema::method(&arguments.method) {
         Some((_, method)) => typed(&method.result, value),
@@ -95,4 +95,20 @@ async fn carry_out(arguments: &Arguments, client: &Client, drafts: Vec<Draft>) -
     let form = arguments.output.form();
     anstream::print!("{}", output::show(&value, form));
     Ok(Answer::Done)
+}
+
+/// Calls and waits for the answer. Where none comes, what that means for the pool is said with why.
+async fn at_once(client: &Client, method: &str, values: &[Value]) -> Result<Value> {
+    let changes = schema::method(method).is_none_or(|(_, method)| method.changes());
+    let goes_on = "the pool may go on with it or have done it: look before calling again";
+    let answer = tokio::select! {
+        answer = client.call(method, values) => answer,
+        _ = tokio::signal::ctrl_c(), if changes => anyhow::bail!("interrupted, {goes_on}"),
+    };
+    match answer {
+        Err(error) if changes && error.failure().is_none() && !error.nothing_done() => {
+            Err(error).context(goes_on)
+        }
+        answer => Ok(answer?),
+    }
 }

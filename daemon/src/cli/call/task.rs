@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 use xapi::{CallOptions, Client, Mark, Task, TaskState, Value};
@@ -30,9 +30,6 @@ pub(super) async fn run(
                 bar.finish_and_clear();
                 return match ended {
                     Err(error) if asked_to_cancel && error.is("TASK_CANCELLED") => bail!("cancelled"),
-                    Err(error) if !matches!(error, xapi::Error::Xapi { .. } | xapi::Error::TaskLost { .. }) => {
-                        Err(error).with_context(|| format!("waiting for the task {}, which may go on", task.reference()))
-                    }
                     ended => Ok(ended?),
                 };
             }
