@@ -82,6 +82,11 @@ enum Answer {
     Misused,
 }
 
+/// What to do about a certificate that is not believed.
+const PIN_ADVICE: &str = "\
+If it is the pool's own certificate, believe it by its fingerprint: --pin sha256:..., or `pin` in the configuration. On the
+coordinator: openssl x509 -noout -fingerprint -sha256 -in /etc/xensource/xapi-ssl.pem";
+
 /// Carries out what was asked.
 pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command {
@@ -99,6 +104,13 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Ok(Answer::Unreachable) => ExitCode::from(3),
         Err(error) => {
             anstream::eprintln!("xapiary: {}", chain(&error));
+            if error
+                .chain()
+                .filter_map(|cause| cause.downcast_ref::<xapi::Error>())
+                .any(xapi::Error::untrusted)
+            {
+                anstream::eprintln!("{PIN_ADVICE}");
+            }
             ExitCode::from(code(&error))
         }
     }
