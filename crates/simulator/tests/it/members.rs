@@ -1,6 +1,6 @@
 //! Every host of a pool behind its own door: who answers, who points elsewhere, and what a change of roles does.
 
-use simulator::{Doors, Running, Simulator};
+use simulator::{Doors, PoolHandle, Running, Simulator};
 use xapi::Value;
 use xapi::codec::Failure;
 
@@ -36,6 +36,8 @@ async fn a_member_points_to_the_coordinator_and_takes_over() {
     assert_eq!(member.https.unwrap().ip().to_string(), "127.0.0.2");
 
     pool.fail_over(&member.host).unwrap();
+    assert!(first.send("/", String::new(), &[]).await.is_err(), "all toolstacks restart");
+    assert!(pool.wait_until(SOON, PoolHandle::answers).await);
     assert_eq!(first.refused("VM.get_all", &[]).await, "HOST_IS_SLAVE [127.0.0.2]");
     assert!(second.refused("VM.get_all", &[]).await.starts_with("SESSION_INVALID"), "no session survives");
     second.log_in("root", "secret").await.unwrap();
