@@ -50,8 +50,10 @@ impl Pool {
                 done(Value::VOID)
             }
             "pool.emergency_transition_to_master" => {
-                let local = self.local_sessions.get(&arguments.session) == Some(&host);
-                if !local && !(self.answers_at(door) && self.sessions.contains_key(&arguments.session)) {
+                let session = &arguments.session;
+                let local = self.local_sessions.get(session) == Some(&host);
+                let pool_wide = self.answers_at(door) && self.sessions.contains_key(session);
+                if !local && !pool_wide {
                     return Err(failures::session_invalid(&arguments.session));
                 }
                 membership::take_over(self, &host)?;

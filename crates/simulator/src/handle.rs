@@ -10,11 +10,10 @@ use xapi::model::schema;
 use xapi::{Struct, Value};
 
 use crate::catalog::{self, End};
-use crate::dispatch::Door;
 use crate::faults::{Calls, Spoil};
 use crate::roles::User;
 use crate::shell::Shared;
-use crate::toolstack::{Phase, Restart};
+use crate::toolstack::Restart;
 use crate::{arguments, failures};
 
 /// A handle on a simulated pool. Cheap to clone; all clones work on the same pool.
@@ -190,12 +189,6 @@ impl PoolHandle {
     /// HTTPS takes connections and closes them while the other doors refuse.
     pub fn restart_toolstack_losing(&self, changes: u32) {
         self.shared.with(|pool| pool.restart_losing(Restart::ByItself, changes));
-    }
-
-    /// Whether the coordinator's toolstack takes calls, and is not on its way through a restart.
-    #[must_use]
-    pub fn answers(&self) -> bool {
-        self.shared.read(|pool| pool.toolstack(&Door::Local).phase == Phase::Answering)
     }
 
     /// Makes a member the coordinator at once: all toolstacks restart, and the doors of all other hosts answer

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use simulator::{Options, PoolHandle, Simulator};
+use simulator::{Options, Simulator};
 use xapi::{NULL_REF, Struct, Value};
 
-use crate::client::{self, SOON};
+use crate::client;
 
 #[tokio::test]
 async fn the_first_picture_is_every_object_once() {
@@ -194,7 +194,7 @@ async fn after_a_restart_everything_looks_new_and_nothing_was_deleted() {
     let vm = pool.find_vm("lab").unwrap();
     pool.delete("VM", &vm).unwrap();
     pool.restart_toolstack();
-    assert!(pool.wait_until(SOON, PoolHandle::answers).await);
+    client.answers().await;
     assert!(client.refused("VM.get_all", &[]).await.starts_with("SESSION_INVALID"));
     client.log_in("root", "secret").await.unwrap();
     let again = client.events(&["vm"], &first.token).await;

@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use simulator::PoolHandle;
 use xapi::{Struct, Value};
 
-use crate::client::{self, Client, SOON};
+use crate::client::{self, Client};
 
 /// What one answer of `event.next` holds, as lines: `mod vm web-1`.
 fn lines(answer: &Value) -> Vec<String> {
@@ -14,7 +13,8 @@ fn lines(answer: &Value) -> Vec<String> {
         let text = |name: &str| event.get(name).unwrap().as_str().unwrap().to_owned();
         let snapshot = event.get("snapshot").unwrap().as_struct().unwrap();
         let name = snapshot.get("name_label").or_else(|| snapshot.get("name")).and_then(Value::as_str);
-        assert!(text("timestamp").ends_with('.') && text("timestamp") > "17".to_owned(), "{event:?}");
+        let seconds: i64 = text("timestamp").strip_suffix('.').unwrap().parse().unwrap();
+        assert!((seconds - jiff::Timestamp::now().as_second()).abs() < 600, "{event:?}");
         assert!(text("ref").starts_with("OpaqueRef:"));
         format!("{} {} {}", text("operation"), text("class"), name.unwrap_or("-"))
     };
@@ -129,5 +129,4 @@ async fn the_sign_of_life_is_heard_in_the_old_way_alone() {
     assert_eq!(pool.generation(), generation, "nothing changed");
     let token = format!("{generation:020},{:020}", 0);
     assert_eq!(client.events_within(&["pool"], &token, 0.1).await.lines(), [""; 0]);
-    assert!(pool.wait_until(SOON, PoolHandle::answers).await);
 }

@@ -38,9 +38,12 @@ async fn a_role_allows_some_calls_and_refuses_others() {
     assert_eq!(told.as_array().unwrap()[0], "RBAC_PERMISSION_DENIED".into());
     assert_eq!(told.as_array().unwrap()[1], "vm.start".into());
     // What nobody knows might be an extension, and those are for stronger roles.
-    let refused = watcher.call("VM.no_such", &[vm.clone()]).await.unwrap_err();
+    let refused = watcher.call("VM.no_such", std::slice::from_ref(&vm)).await.unwrap_err();
     assert_eq!(refused.parameters[0], "host.call_extension");
-    assert_eq!(root.refused("VM.no_such", &[vm.clone()]).await, "MESSAGE_METHOD_UNKNOWN [VM.no_such]");
+    assert_eq!(
+        root.refused("VM.no_such", std::slice::from_ref(&vm)).await,
+        "MESSAGE_METHOD_UNKNOWN [VM.no_such]"
+    );
     operator.ok("VM.start", &start).await;
     assert_eq!(operator.call("VM.destroy", &[vm]).await.unwrap_err().code, "RBAC_PERMISSION_DENIED");
     watcher.events(&["pool"], "").await;

@@ -161,7 +161,7 @@ async fn a_role_may_touch_its_own_tasks_and_a_strong_one_all() {
     let denied = twin.call("task.destroy", std::slice::from_ref(&of_bob)).await.unwrap_err();
     assert_eq!(denied.code, "RBAC_PERMISSION_DENIED");
     root.ok("task.destroy", &[of_bob]).await;
-    root.ok("task.destroy", &[of_root.clone()]).await;
+    root.ok("task.destroy", std::slice::from_ref(&of_root)).await;
     assert_eq!(root.field("task", &of_root, "progress").await, Value::Float(0.5), "pending: marked only");
 }
 
