@@ -1,4 +1,4 @@
-//! Listening, and one task a connection, all of which end with the listener.
+//! Listening, and one task a connection. All end with the listener, and connections with their host's toolstack.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,14 +10,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use smol_str::SmolStr;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::place::{Address, Place, Socket};
 use super::{DoorError, Identity, requests};
 use crate::dispatch::Door;
 use crate::shell::Shared;
+use crate::toolstack::{Phase, Toolstack};
 
 /// Connections that a network door serves at once; more wait, as with xapi.
 const CONNECTIONS_MAX: usize = 800;
@@ -27,119 +28,179 @@ const LOCAL_CONNECTIONS_MAX: usize = 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// A TLS handshake must be done by then.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// After a connection could not be taken, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After something failed for want of file descriptors and the like.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens plain HTTP.
-pub(crate) async fn open_http(
+pub(crate) fn open_http(
     shared: Arc<Shared>,
     address: SocketAddr,
     host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
-    let (listener, address) = bind(address).await?;
-    let serve_one = move |stream| serve(shared.clone(), stream, Door::Network(host.clone()));
-    Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
+    open_at(shared, address, host, None)
 }
 
 /// Opens HTTPS.
-pub(crate) async fn open_https(
+pub(crate) fn open_https(
     shared: Arc<Shared>,
     address: SocketAddr,
     identity: &Identity,
     host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
-    let acceptor = TlsAcceptor::from(identity.server_config()?);
-    let (listener, address) = bind(address).await?;
-    let serve_one = move |stream| serve_tls(shared.clone(), acceptor.clone(), stream, host.clone());
-    Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
+    open_at(shared, address, host, Some(TlsAcceptor::from(identity.server_config()?)))
 }
 
 /// Opens a Unix socket, in place of one that lies there unused.
-pub(crate) async fn open_unix(shared: Arc<Shared>, path: &Path) -> Result<JoinHandle<()>, DoorError> {
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+pub(crate) fn open_unix(shared: Arc<Shared>, path: &Path) -> Result<JoinHandle<()>, DoorError> {
+    let place = Socket(path.to_owned());
     let refused = |source| DoorError::Listen { place: path.display().to_string(), source };
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        if tokio::net::UnixStream::connect(path).await.is_ok() {
-            return Err(refused(std::io::Error::from(std::io::ErrorKind::AddrInUse)));
-        }
-        std::fs::remove_file(path).map_err(refused)?;
-    }
-    let listener = Arc::new(UnixListener::bind(path).map_err(refused)?);
-    // Whoever gets in is root of the pool.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
-    let accept_one = move || {
-        let listener = listener.clone();
-        async move { listener.accept().await.map(|(stream, _)| stream) }
-    };
-    let serve_one = move |stream| serve(shared.clone(), stream, Door::Local);
-    Ok(tokio::spawn(keep_accepting(LOCAL_CONNECTIONS_MAX, accept_one, serve_one)))
+    let listener = place.claim().and_then(|claim| place.listen(claim)).map_err(refused)?;
+    let doorway = Doorway { shared, door: Door::Local, front: None };
+    Ok(tokio::spawn(Arc::new(doorway).keep(place, listener, LOCAL_CONNECTIONS_MAX)))
 }
 
-/// Takes connections for ever and serves each in its own task; beyond the limit they wait.
-async fn keep_accepting<S, Accepting, Serving>(
-    connections_max: usize,
-    accept_one: impl Fn() -> Accepting,
-    serve_one: impl Fn(S) -> Serving,
-) where
-    Accepting: Future<Output = std::io::Result<S>>,
-    Serving: Future<Output = ()> + Send + 'static,
-{
-    let room = Arc::new(Semaphore::new(connections_max));
-    let mut connections = JoinSet::new();
-    // The semaphore is never closed.
-    while let Ok(place) = room.clone().acquire_owned().await {
-        match accept_one().await {
-            Ok(stream) => {
-                let serving = serve_one(stream);
-                connections.spawn(async move {
-                    serving.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot take a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-async fn accept(listener: Arc<TcpListener>) -> std::io::Result<TcpStream> {
-    let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn bind(address: SocketAddr) -> Result<(Arc<TcpListener>, SocketAddr), DoorError> {
+fn open_at(
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    host: SmolStr,
+    front: Option<TlsAcceptor>,
+) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let refused = |source| DoorError::Listen { place: address.to_string(), source };
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let place = Address(address);
+    let listener = place.claim().and_then(|claim| place.listen(claim)).map_err(refused)?;
+    // Port 0 has become a real one, and that is to be kept.
     let address = listener.local_addr().map_err(refused)?;
-    Ok((Arc::new(listener), address))
+    let doorway = Doorway { shared, door: Door::Network(host), front };
+    let task = tokio::spawn(Arc::new(doorway).keep(Address(address), listener, CONNECTIONS_MAX));
+    Ok((address, task))
 }
 
-async fn serve_tls(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream, host: SmolStr) {
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(shared, stream, Door::Network(host)).await,
-        // A client that does not trust us hangs up here; that is its right.
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
+/// One door of one host.
+struct Doorway {
+    shared: Arc<Shared>,
+    door: Door,
+    /// The TLS front, which may be there without xapi behind it.
+    front: Option<TlsAcceptor>,
+}
+
+impl Doorway {
+    /// Opens and closes with the host's toolstack, for ever.
+    async fn keep<P: Place>(self: Arc<Self>, place: P, listener: P::Listener, connections_max: usize) {
+        let mut listener = Some(listener);
+        let mut claim = None;
+        loop {
+            let now = self.toolstack();
+            let open = match now.phase {
+                Phase::Answering => true,
+                Phase::Loading => self.front.is_some(),
+                Phase::Stopped => false,
+            };
+            if open {
+                let listening = match listener.take() {
+                    Some(listening) => listening,
+                    None => listen(&place, claim.take()).await,
+                };
+                let mut connections = JoinSet::new();
+                tokio::select! {
+                    () = self.clone().take::<P>(&listening, connections_max, now.phase, &mut connections) => {}
+                    () = self.changed(now) => {}
+                }
+                // Whoever waits for an answer gets none.
+                connections.shutdown().await;
+                listener = Some(listening);
+            } else {
+                drop(listener.take());
+                if claim.is_none() {
+                    claim = place.claim().map_err(|error| tracing::warn!(%error, "cannot keep a place")).ok();
+                }
+                self.changed(now).await;
+            }
+        }
+    }
+
+    /// Takes connections for ever and serves each in its own task; beyond the limit they wait.
+    async fn take<P: Place>(
+        self: Arc<Self>,
+        listener: &P::Listener,
+        connections_max: usize,
+        phase: Phase,
+        connections: &mut JoinSet<()>,
+    ) {
+        let room = Arc::new(Semaphore::new(connections_max));
+        // The semaphore is never closed.
+        while let Ok(place) = room.clone().acquire_owned().await {
+            match P::accept(listener).await {
+                Ok(stream) => {
+                    let doorway = self.clone();
+                    connections.spawn(async move {
+                        doorway.serve(stream, phase).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+
+    /// Serves one connection to its end. Without xapi there is nothing behind the TLS front.
+    async fn serve<S>(&self, stream: S, phase: Phase)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(front) = &self.front else { return self.speak(stream).await };
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, front.accept(stream)).await {
+            Ok(Ok(stream)) if phase == Phase::Answering => self.speak(stream).await,
+            Ok(Ok(_)) => tracing::debug!("a connection found no xapi"),
+            // A client that does not trust us hangs up here; that is its right.
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request| requests::answer(&self.shared, self.door.clone(), request));
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    fn toolstack(&self) -> Toolstack {
+        self.shared.read(|pool| pool.toolstack(&self.door))
+    }
+
+    /// Returns when the toolstack is another one, or in another phase.
+    async fn changed(&self, before: Toolstack) {
+        let mut stirs = self.shared.stirs();
+        while self.toolstack() == before {
+            // The sender lives as long as the pool, so this cannot fail.
+            _ = stirs.changed().await;
+        }
     }
 }
 
-async fn serve<S>(shared: Arc<Shared>, stream: S, door: Door)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(|request| requests::answer(&shared, door.clone(), request));
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended early");
+/// Listens again, however often it takes.
+async fn listen<P: Place>(place: &P, mut claim: Option<P::Claim>) -> P::Listener {
+    loop {
+        let claimed = claim.take().map_or_else(|| place.claim(), Ok);
+        match claimed.and_then(|claim| place.listen(claim)) {
+            Ok(listener) => return listener,
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
 }

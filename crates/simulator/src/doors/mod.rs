@@ -3,6 +3,7 @@
 mod identity;
 mod listen;
 mod members;
+mod place;
 mod requests;
 mod responses;
 mod state;

@@ -10,6 +10,7 @@ mod events;
 mod faults;
 mod generated;
 mod host;
+mod legacy;
 mod lifecycle;
 mod making;
 mod members;
@@ -17,7 +18,9 @@ mod membership;
 mod network;
 mod real;
 mod recorded;
+mod restart;
 mod roles;
+mod sessions;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
 mod started;
