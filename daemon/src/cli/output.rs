@@ -1,7 +1,8 @@
-//! How answers of a pool are shown: as a table for people, as JSON or plain lines for programs.
+//! How answers of a pool and of the daemon are shown: as a table for people, as JSON or plain lines for programs.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table};
 use serde_json::Value as Json;
@@ -100,6 +101,47 @@ pub(super) fn show(value: &Value, form: Form) -> String {
     }
 }
 
+/// Rows of text under a head, which may be empty.
+pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    if !head.is_empty() {
+        table.set_header(head);
+    }
+    for row in rows {
+        table.add_row(row.iter().map(|cell| one_line(cell)));
+    }
+    lines(&mut table)
+}
+
+/// Names and what they stand for, one a line; what is empty is left out.
+pub(super) fn facts(facts: &[(&str, String)]) -> String {
+    let told = facts.iter().filter(|(_, value)| !value.is_empty());
+    table(&[], told.map(|(name, value)| vec![(*name).to_owned(), value.clone()]))
+}
+
+/// JSON in lines, with nothing in it that could move the cursor.
+pub(super) fn json_text(json: &Json) -> String {
+    // JSON leaves some control characters as they are.
+    pretty(json).lines().map(|line| one_line(line) + "\n").collect()
+}
+
+/// A span of time, in seconds, as short as can be read.
+pub(super) fn span(seconds: f64) -> String {
+    let Ok(span) = Duration::try_from_secs_f64(seconds) else { return "-".to_owned() };
+    if span < Duration::from_secs(1) {
+        format!("{:.1} ms", seconds * 1000.0)
+    } else if span < Duration::from_secs(60) {
+        format!("{seconds:.1} s")
+    } else {
+        humantime::format_duration(Duration::from_secs(span.as_secs())).to_string()
+    }
+}
+
+/// A number of bytes, as short as can be read.
+pub(super) fn bytes(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
 /// Columns side by side, without frames and loose ends.
 fn lines(table: &mut Table) -> String {
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -125,7 +167,7 @@ fn in_cell(value: &Value) -> String {
 }
 
 /// Names come from whoever may name an object; they must not move the cursor or break a column.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
