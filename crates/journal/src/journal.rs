@@ -13,8 +13,10 @@ use crate::fate::Fate;
 use crate::open::{self, OpenError, Options};
 use crate::reader::Reader;
 use crate::writer::Writer;
-use crate::{By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, OpenDelivery, Progress};
-use crate::{actions, dead, deliveries, effects, events, state, switch};
+use crate::{
+    By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, OpenDelivery, Progress, Pruned, actions,
+    dead, deliveries, effects, events, prune, state, switch,
+};
 
 /// An open journal.
 ///
@@ -255,11 +257,32 @@ impl Journal {
         self.threads.writer.write("switching a plugin on", work).await
     }
 
+    /// Removes the events from before a time, and the recorded calls about them, as far as every plugin has dealt with them
+    /// and no dead letter needs them. In pieces: what is gone when this fails stays gone. Who did it is recorded.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn prune(&self, before_micros: i64, by: By) -> Result<Pruned, Error> {
+        let mut pruned = Pruned::default();
+        loop {
+            let work = move |to: &_| prune::piece(to, before_micros);
+            let (piece, more) = self.threads.writer.write("removing old events", work).await?;
+            pruned.events += piece.events;
+            pruned.effects += piece.effects;
+            pruned.held_by = piece.held_by;
+            if !more {
+                break;
+            }
+        }
+        self.record("journal prune", &format!("{} events", pruned.events), by).await?;
+        Ok(pruned)
+    }
+
     /// Records what a person did elsewhere than in the journal.
     ///
     /// # Errors
     /// See [`Journal`].
-    pub async fn record(&self, verb: &str, subject: &str, by: By) -> Result<(), Error> {
+    async fn record(&self, verb: &str, subject: &str, by: By) -> Result<(), Error> {
         let (verb, subject) = (verb.to_owned(), subject.to_owned());
         let work = move |to: &_| actions::record(to, &by, &verb, &subject);
         self.threads.writer.write("recording an action", work).await

@@ -26,6 +26,8 @@
 //! with `synchronous=FULL`). Reads go to read-only connections on their own threads and never wait for the writer.
 
 mod actions;
+mod backup;
+mod check;
 mod counts;
 mod dead;
 mod deliveries;
@@ -36,6 +38,7 @@ mod fate;
 mod journal;
 mod listings;
 mod open;
+mod prune;
 mod reader;
 mod schema;
 mod state;
@@ -43,6 +46,8 @@ mod switch;
 mod writer;
 
 pub use actions::{Action, By};
+pub use backup::{Backed, BackupError, backup};
+pub use check::{Checked, check};
 pub use counts::Counts;
 pub use dead::DeadLetter;
 pub use deliveries::{Finish, OpenDelivery, OpenState, Outcome, PluginCursor, Progress, StateWrite};
@@ -52,4 +57,5 @@ pub use events::{Append, EventFilter, NewEvent, ObjectChange, StoredEvent, Store
 pub use journal::Journal;
 pub use listings::Listings;
 pub use open::{OpenError, Options};
+pub use prune::Pruned;
 pub use switch::Disabled;

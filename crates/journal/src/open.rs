@@ -321,7 +321,7 @@ fn consistent(connection: &Connection, file: &Path) -> Result<u64, OpenError> {
     }
 }
 
-fn failure(file: &Path, doing: &'static str) -> impl Fn(rusqlite::Error) -> OpenError {
+pub(crate) fn failure(file: &Path, doing: &'static str) -> impl Fn(rusqlite::Error) -> OpenError {
     let file = file.to_owned();
     move |error| match Error::of_store(doing, error) {
         Error::Broken { source, .. } if is_damage(&source) => {

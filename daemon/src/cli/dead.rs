@@ -11,7 +11,7 @@ use super::events::event_facts;
 use super::output::{facts, one_line, table};
 use super::reach::{Reach, Source, not_there};
 use crate::control::records;
-use crate::control::types::{DeadDetail, DeadLine, OfPlugin};
+use crate::control::types::{DeadDetail, DeadLine, Done, OfPlugin, Reason};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -136,8 +136,9 @@ fn words(detail: &DeadDetail) -> String {
 
 async fn each(reach: &Reach, ids: &[u64], verb: &str, reason: &str) -> Result<Answer> {
     let mut client = reach.daemon().await?;
+    let reason = Reason { reason: reason.to_owned() };
     for id in ids {
-        let done = client.post(&format!("/v1/dead/{id}/{verb}"), reason).await?;
+        let done: Done = client.post(&format!("/v1/dead/{id}/{verb}"), &reason).await?;
         reach.answer(&done, |done| format!("{}\n", one_line(&done.done)))?;
     }
     Ok(Answer::Done)

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::Answer;
-use super::output::{facts, json_text, table};
+use super::output::{facts, json_line, pretty, table};
 use super::reach::{Reach, Source, not_there};
 use crate::control::records;
 use crate::control::types::{EventDetail, EventLine, EventQuery, Events};
@@ -135,7 +135,7 @@ async fn tail(arguments: &Tail) -> Result<Answer> {
 fn print(reach: &Reach, events: &[EventLine]) -> Result<()> {
     if reach.json {
         for event in events {
-            anstream::println!("{}", serde_json::to_string(event)?);
+            anstream::print!("{}", json_line(&serde_json::to_value(event)?));
         }
     } else if !events.is_empty() {
         anstream::print!("{}", rows(&[], events));
@@ -152,9 +152,9 @@ async fn show(arguments: &Show) -> Result<Answer> {
             found.ok_or_else(|| not_there(format!("event {sequence}")))?
         }
     };
-    arguments.reach.answer(&detail, |detail| {
-        format!("{}\n{}", event_facts(&detail.event), json_text(&detail.payload))
-    })?;
+    arguments
+        .reach
+        .answer(&detail, |detail| format!("{}\n{}", event_facts(&detail.event), pretty(&detail.payload)))?;
     Ok(Answer::Done)
 }
 

@@ -1,18 +1,74 @@
 //! `xapiary journal`: what people did to it, and looking after it.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use anyhow::Result;
 use clap::Subcommand;
+use serde::Serialize;
 
 use super::Answer;
-use super::output::table;
+use super::output::{bytes, one_line, table};
 use super::reach::{Reach, Source};
 use crate::control::records;
-use crate::control::types::{ActionLine, OfPlugin};
+use crate::control::types::{ActionLine, OfPlugin, Prune, Pruned};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List what people did: letters retried and dropped, plugins switched, and why; newest first
     Actions(Actions),
+    /// Look whether the file is whole and holds together; the daemon may run meanwhile
+    ///
+    /// Reads the whole file. Exit code 1 when something is wrong.
+    Check(Check),
+    /// Copy the journal as it is now to a file; the daemon may run meanwhile
+    Backup(Backup),
+    /// Have the daemon remove old events that every plugin has dealt with, and the recorded calls about them
+    ///
+    /// Events of dead letters and open deliveries stay, and so does what came after them.
+    Prune(PruneOld),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    reach: Reach,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Backup {
+    #[command(flatten)]
+    reach: Reach,
+    /// The file to make; it must not be there
+    file: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PruneOld {
+    #[command(flatten)]
+    reach: Reach,
+    /// What happened longer ago than this may go, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = super::duration)]
+    older_than: Duration,
+    /// Why, for the record
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+/// What checking came to.
+#[derive(Debug, Serialize)]
+struct Looked {
+    folder: PathBuf,
+    last: u64,
+    faults: Vec<String>,
+}
+
+/// A copy that was made.
+#[derive(Debug, Serialize)]
+struct Copied {
+    file: PathBuf,
+    last: u64,
+    bytes: u64,
 }
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +83,59 @@ pub(super) struct Actions {
 pub(super) async fn journal(command: &Command) -> Result<Answer> {
     match command {
         Command::Actions(arguments) => actions(arguments).await,
+        Command::Check(arguments) => check(arguments).await,
+        Command::Backup(arguments) => backup(arguments).await,
+        Command::Prune(arguments) => prune(arguments).await,
     }
+}
+
+async fn check(arguments: &Check) -> Result<Answer> {
+    let folder = arguments.reach.whereabouts()?.state;
+    let looked = {
+        let folder = folder.clone();
+        tokio::task::spawn_blocking(move || ::journal::check(&folder)).await?
+    };
+    let looked = match looked {
+        Ok(looked) => Looked { folder, last: looked.last, faults: looked.faults },
+        // That it cannot even be opened is what was asked about.
+        Err(error @ ::journal::OpenError::Damaged { .. }) => {
+            Looked { folder, last: 0, faults: vec![crate::router::chain(&error)] }
+        }
+        Err(error) => return Err(error.into()),
+    };
+    arguments.reach.answer(&looked, |Looked { folder, last, faults }| {
+        if faults.is_empty() {
+            return format!("the journal in {} is whole, up to event {last}\n", folder.display());
+        }
+        let faults: String = faults.iter().map(|fault| format!("  {}\n", one_line(fault))).collect();
+        format!("the journal in {} is damaged; restore a backup\n{faults}", folder.display())
+    })?;
+    Ok(if looked.faults.is_empty() { Answer::Done } else { Answer::No })
+}
+
+async fn backup(arguments: &Backup) -> Result<Answer> {
+    let folder = arguments.reach.whereabouts()?.state;
+    let file = arguments.file.clone();
+    let made = {
+        let file = file.clone();
+        tokio::task::spawn_blocking(move || ::journal::backup(&folder, &file)).await??
+    };
+    let copied = Copied { file, last: made.last, bytes: made.bytes };
+    arguments.reach.answer(&copied, |Copied { file, last, bytes: size }| {
+        format!("the journal up to event {last} is in {}, {}\n", file.display(), bytes(*size))
+    })?;
+    Ok(Answer::Done)
+}
+
+async fn prune(arguments: &PruneOld) -> Result<Answer> {
+    let mut client = arguments.reach.daemon().await?;
+    let asked = Prune { older_than_s: arguments.older_than.as_secs(), reason: arguments.reason.clone() };
+    let pruned: Pruned = client.post("/v1/journal/prune", &asked).await?;
+    arguments.reach.answer(&pruned, |Pruned { events, calls, held_by }| {
+        let held = held_by.as_ref().map(|by| format!("older ones stay, since {}\n", one_line(by)));
+        format!("{events} events and {calls} recorded calls are gone\n{}", held.unwrap_or_default())
+    })?;
+    Ok(Answer::Done)
 }
 
 async fn actions(arguments: &Actions) -> Result<Answer> {

@@ -162,10 +162,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// 2 where what was given cannot be used, and nothing was sent; 3 where a pool or the daemon could not be reached or did not
 /// let us in; otherwise 1.
 fn code(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<Problems>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<Problems>) {
         return 2;
     }
-    if error.chain().any(|cause| cause.is::<::journal::OpenError>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<::journal::OpenError>) {
         return 3;
     }
     if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()) {

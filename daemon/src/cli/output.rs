@@ -119,12 +119,6 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
     table(&[], told.map(|(name, value)| vec![(*name).to_owned(), value.clone()]))
 }
 
-/// JSON in lines, with nothing in it that could move the cursor.
-pub(super) fn json_text(json: &Json) -> String {
-    // JSON leaves some control characters as they are.
-    pretty(json).lines().map(|line| one_line(line) + "\n").collect()
-}
-
 /// A span of time, in seconds, as short as can be read.
 pub(super) fn span(seconds: f64) -> String {
     let Ok(span) = Duration::try_from_secs_f64(seconds) else { return "-".to_owned() };
@@ -194,9 +188,28 @@ pub(super) fn json(value: &Value) -> Json {
     }
 }
 
-/// The JSON text in lines, ending with a line's end.
+/// The JSON text in lines, ending with a line's end, with nothing in it that could move the cursor.
 pub(super) fn pretty(json: &Json) -> String {
-    format!("{json:#}\n")
+    tame(&format!("{json:#}\n"))
+}
+
+/// The JSON text in one line, ending with a line's end, with nothing in it that could move the cursor.
+pub(super) fn json_line(json: &Json) -> String {
+    tame(&format!("{json}\n"))
+}
+
+/// JSON may hold some control characters as they are. Outside of texts there are none but the ends of lines.
+fn tame(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() && character != '\n' {
+            // Writing to a String cannot fail.
+            _ = write!(shown, "\\u{:04x}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -229,6 +242,8 @@ mod tests {
         let json: Json = serde_json::from_str(&rows().show(Form::Json)).expect("it is JSON");
         assert_eq!(json[0], serde_json::json!({"name_label": "web", "memory": 1024, "SR": null}));
         assert_eq!(show(&Value::Float(f64::NAN), Form::Json), "null\n");
+        let shown = show(&Value::from("a\u{9b}2J\u{7f}\u{1b}"), Form::Json);
+        assert_eq!(shown, "\"a\\u009b2J\\u007f\\u001b\"\n");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::output::{facts, one_line};
 use super::reach::{Reach, Source};
 use super::status::plugin_table;
 use crate::control::records;
-use crate::control::types::{PluginDetail, PluginStatus};
+use crate::control::types::{Done, PluginDetail, PluginStatus, Reason};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -110,7 +110,7 @@ fn words(detail: &PluginDetail) -> String {
 async fn switch(arguments: &Switch, verb: &str) -> Result<Answer> {
     let mut client = arguments.reach.daemon().await?;
     let path = format!("/v1/plugins/{}/{verb}", arguments.name);
-    let done = client.post(&path, &arguments.reason).await?;
+    let done: Done = client.post(&path, &Reason { reason: arguments.reason.clone() }).await?;
     arguments.reach.answer(&done, |done| format!("{}\n", one_line(&done.done)))?;
     Ok(Answer::Done)
 }

@@ -407,9 +407,11 @@ fn the_shipped_example_is_right() {
     let surroundings = Surroundings {
         credentials_folder: Some(files.0.path().to_path_buf()),
         state_folder: Some("/s".into()),
+        runtime_folder: Some("/run/x".into()),
     };
     let config = load_in(&files.path("xapiary.toml"), &surroundings).unwrap();
     assert_eq!((config.pools[0].name.as_str(), config.state.to_str()), ("lab", Some("/s")));
+    assert_eq!((config.control.socket.to_str(), config.control.chosen), (Some("/run/x/control.sock"), true));
 }
 
 /// Each shipped grant must be right once its component lies beside it.
@@ -503,7 +505,7 @@ fn a_client_certificate_stands_for_user_and_password() {
     files.write("cert.pem", &made.cert.pem());
     files.write("other.key", &made.signing_key.serialize_pem());
     let surroundings =
-        Surroundings { credentials_folder: Some(files.0.path().to_path_buf()), state_folder: None };
+        Surroundings { credentials_folder: Some(files.0.path().to_path_buf()), ..Surroundings::default() };
     assert!(load_in(&files.path("xapiary.toml"), &surroundings).is_ok());
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::types::{Done, Reason, Refused};
+use super::types::Refused;
 
 /// No answer of the daemon comes near this.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
@@ -104,10 +104,13 @@ impl Client {
         self.get(&format!("{path}?{}", pairs.finish())).await
     }
 
-    /// Has something done, for a reason.
-    pub(crate) async fn post(&mut self, path: &str, reason: &str) -> Result<Done, ClientError> {
-        let reason = Reason { reason: reason.to_owned() };
-        let body = serde_json::to_vec(&reason).map_err(|error| self.talk("writing the question", error))?;
+    /// Has something done.
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &mut self,
+        path: &str,
+        what: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(what).map_err(|error| self.talk("writing the question", error))?;
         let body = self.send(Method::POST, path, body.into()).await?;
         self.read(&body)
     }

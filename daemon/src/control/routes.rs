@@ -16,7 +16,7 @@ use super::door::Peer;
 use super::sources::{PluginState, Sources};
 use super::types::{
     ActionLine, DeadDetail, DeadLine, DeliveryDetail, DeliveryLine, Done, EventDetail, EventQuery, Events,
-    JournalStatus, OfPlugin, PluginDetail, PluginStatus, Reason, Refused, Status,
+    JournalStatus, OfPlugin, PluginDetail, PluginStatus, Prune, Pruned, Reason, Refused, Status,
 };
 use super::{metrics, records};
 use crate::router::Steering;
@@ -47,6 +47,7 @@ pub(super) fn all(sources: Arc<Sources>) -> Router {
         .route("/v1/plugins/{name}/enable", post(enable))
         .route("/v1/journal", get(journal_holds))
         .route("/v1/journal/actions", get(actions))
+        .route("/v1/journal/prune", post(prune))
         .route("/metrics", get(metrics_text))
         .fallback(nowhere)
         .with_state(sources)
@@ -256,6 +257,19 @@ async fn journal_holds(State(sources): Shared) -> Answer<JournalStatus> {
 
 async fn actions(State(sources): Shared, Query(of): Query<OfPlugin>) -> Answer<Vec<ActionLine>> {
     Ok(Json(records::actions(sources.journal.listings(), of.limit).await?))
+}
+
+async fn prune(
+    State(sources): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(asked): Json<Prune>,
+) -> Answer<Pruned> {
+    let by = by(&sources, &peer, Role::Administer, &Reason { reason: asked.reason })?;
+    let micros = i64::try_from(Duration::from_secs(asked.older_than_s).as_micros()).unwrap_or(i64::MAX);
+    let before = by.at_micros.saturating_sub(micros);
+    let pruned = sources.journal.prune(before, by).await?;
+    tracing::info!(events = pruned.events, person = %peer.person, "old events were removed");
+    Ok(Json(Pruned { events: pruned.events, calls: pruned.effects, held_by: pruned.held_by }))
 }
 
 async fn metrics_text(State(sources): Shared) -> Result<Response, Trouble> {

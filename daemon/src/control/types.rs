@@ -283,12 +283,33 @@ pub(crate) struct DeadDetail {
     pub(crate) calls: Vec<CallLine>,
 }
 
-/// Why a person does something: the body of every `POST`.
+/// Why a person does something: the body of most `POST`s.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Reason {
     /// In that person's words; may be empty where none is needed.
     #[serde(default)]
     pub(crate) reason: String,
+}
+
+/// `POST /v1/journal/prune`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Prune {
+    /// Events older than this may go.
+    pub(crate) older_than_s: u64,
+    /// Why, in that person's words; may be empty.
+    #[serde(default)]
+    pub(crate) reason: String,
+}
+
+/// What came of pruning.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Pruned {
+    /// How many events are gone.
+    pub(crate) events: u64,
+    /// How many recorded calls are gone with them.
+    pub(crate) calls: u64,
+    /// What kept older events from going too.
+    pub(crate) held_by: Option<String>,
 }
 
 /// What came of something that a person did.

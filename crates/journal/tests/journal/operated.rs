@@ -159,3 +159,92 @@ async fn listings_are_had_beside_an_open_journal_and_after_it() {
     let missing = Listings::open(nowhere.path()).unwrap_err();
     assert!(missing.to_string().starts_with("there is no journal "), "{missing}");
 }
+
+#[tokio::test]
+async fn a_copy_is_made_beside_an_open_journal_and_opens_as_one() {
+    let (folder, journal) = with_a_dead_letter().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let to = elsewhere.path().join("journal.db");
+    let made = journal::backup(folder.path(), &to).unwrap();
+    assert_eq!((made.last, made.bytes), (3, std::fs::metadata(&to).unwrap().len()));
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&to).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let files: Vec<_> =
+        std::fs::read_dir(elsewhere.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files, ["journal.db"], "one file and nothing else");
+    let again = journal::backup(folder.path(), &to).unwrap_err();
+    assert!(matches!(again, journal::BackupError::Exists { .. }), "{again}");
+    journal.append(events("lab", 1)).await.unwrap();
+    assert_eq!(journal::check(elsewhere.path()).unwrap().faults, [""; 0]);
+    let copy = Journal::open(elsewhere.path(), &Options::default()).unwrap();
+    assert_eq!((copy.last(), journal.last()), (3, 4));
+    assert_eq!(copy.listings().dead(None, 9).await.unwrap(), journal.listings().dead(None, 9).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_does_not_hold_together_is_named() {
+    let (folder, journal) = with_a_dead_letter().await;
+    assert_eq!(journal::check(folder.path()).unwrap(), journal::Checked { last: 3, faults: vec![] });
+    journal.close().await.unwrap();
+    let admin = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
+    admin.execute_batch("DELETE FROM event WHERE sequence = 2; UPDATE plugin SET cursor = 9").unwrap();
+    admin
+        .execute_batch(
+            "PRAGMA foreign_keys = off; INSERT INTO state (plugin, key, value) VALUES ('gone', 'k', x'00')",
+        )
+        .unwrap();
+    let faults = journal::check(folder.path()).unwrap().faults;
+    let expected = [
+        "rows of state belong to no plugin",
+        "events are missing between the first and the last: 1",
+        "plugins have cursors above the last event: 1",
+        "dead letters have no event: 1",
+    ];
+    assert_eq!(faults, expected);
+}
+
+#[tokio::test]
+async fn old_events_go_as_far_as_nobody_needs_them() {
+    let (folder, journal) = journal();
+    for at in 1..=3 {
+        let mut append = events("lab", 1000);
+        append.events.iter_mut().for_each(|event| {
+            event.at_micros = at;
+            event.payload = "x".repeat(2000);
+        });
+        journal.append(append).await.unwrap();
+    }
+    journal.progress("p", 0).await.unwrap();
+    let mut held = journal.prune(3, by("")).await.unwrap();
+    assert_eq!(
+        (held.events, held.held_by.take().unwrap()),
+        (0, "plugin p has dealt with events up to 0 only".into())
+    );
+    let call = |sequence| Intent { plugin: "p".into(), sequence, attempt: 1, ..Intent::default() };
+    for sequence in [1, 2500] {
+        journal.intend(call(sequence)).await.unwrap();
+        journal.finish(finish("p", sequence, 1, Outcome::Done)).await.unwrap();
+    }
+    journal.finish(finish("p", 1500, 1, dead(false))).await.unwrap();
+    journal.advance("p", 2500).await.unwrap();
+    let before = journal.listings().counts().await.unwrap();
+    let pruned = journal.prune(3, by("room")).await.unwrap();
+    assert_eq!((pruned.events, pruned.effects), (1499, 1));
+    assert_eq!(pruned.held_by.as_deref(), Some("event 1500 is that of dead letter 1"));
+    journal.discard(1, by("")).await.unwrap();
+    let pruned = journal.prune(3, by("room")).await.unwrap();
+    assert_eq!(
+        (pruned.events, pruned.effects, pruned.held_by),
+        (501, 0, None),
+        "those of the time itself stay"
+    );
+    let after = journal.listings().counts().await.unwrap();
+    assert_eq!((after.events, after.last, after.effects), (1000, 3000, 1));
+    assert!(after.bytes < before.bytes, "the disk gets it back: {} < {}", after.bytes, before.bytes);
+    assert_eq!(journal.event(2000).await.unwrap(), None);
+    assert_eq!(journal.listings().actions(1).await.unwrap()[0].subject, "501 events");
+    journal.close().await.unwrap();
+    let journal = Journal::open(folder.path(), &Options::default()).unwrap();
+    assert_eq!(journal.append(events("lab", 1)).await.unwrap(), 3001..3002, "no number is used again");
+    assert_eq!(journal::check(folder.path()).unwrap().faults, [""; 0]);
+}
