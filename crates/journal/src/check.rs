@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use crate::events;
 use crate::open::{self, OpenError};
@@ -62,10 +62,20 @@ fn look(connection: &Connection) -> rusqlite::Result<Checked> {
     let mut faults = Vec::new();
     let mut whole = snapshot.prepare(&format!("PRAGMA integrity_check({FAULTS_MAX})"))?;
     for said in whole.query_map([], |row| row.get::<_, String>(0))? {
-        let said = said?;
-        if said != "ok" {
-            faults.push(said);
+        match said {
+            Ok(said) if said == "ok" => {}
+            Ok(said) => faults.push(said),
+            // The damage may be such that SQLite cannot even go on looking.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                faults.push(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
         }
+    }
+    if !faults.is_empty() {
+        // Whether a file that is not whole holds together cannot be asked; and its last event may be what is damaged.
+        return Ok(Checked { last: events::last(&snapshot).unwrap_or_default(), faults });
     }
     let mut loose = snapshot.prepare("SELECT DISTINCT \"table\", parent FROM pragma_foreign_key_check")?;
     for said in loose.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))? {

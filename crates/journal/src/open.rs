@@ -189,7 +189,7 @@ pub(crate) fn reader(file: &Path) -> Result<Connection, OpenError> {
     Ok(reader)
 }
 
-fn lock(folder: &Path, file: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(folder: &Path, file: &Path) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
     if !fs::metadata(folder).map_err(unusable)?.is_dir() {
         return Err(unusable(io::ErrorKind::NotADirectory.into()));

@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::Answer;
 use super::deliveries::call_table;
 use super::events::event_facts;
-use super::output::{facts, one_line, table};
+use super::output::{brief, facts, one_line, table};
 use super::reach::{Reach, Source, not_there};
 use crate::control::records;
 use crate::control::types::{DeadDetail, DeadLine, Done, OfPlugin, Reason};
@@ -92,7 +92,7 @@ async fn list(arguments: &List) -> Result<Answer> {
                 line.plugin.clone(),
                 line.sequence.to_string(),
                 line.attempts.to_string(),
-                line.why.clone(),
+                brief(&line.why),
             ]
         };
         table(&["DEAD", "AT", "PLUGIN", "EVENT", "ATTEMPTS", "WHY"], found.iter().map(row))
@@ -122,6 +122,7 @@ fn words(detail: &DeadDetail) -> String {
         ("attempts", letter.attempts.to_string()),
         ("why", letter.why.clone()),
     ]);
+    text.push('\n');
     text.push_str(&detail.event.as_ref().map(event_facts).unwrap_or_default());
     text.push_str(&call_table(&detail.calls));
     if !letter.log.is_empty() {

@@ -5,7 +5,7 @@ use clap::Subcommand;
 
 use super::Answer;
 use super::events::event_facts;
-use super::output::{facts, span, table};
+use super::output::{brief, facts, span, table};
 use super::reach::{Reach, Source, not_there};
 use crate::control::records;
 use crate::control::types::{CallLine, DeliveryDetail, DeliveryLine, OfPlugin};
@@ -61,7 +61,7 @@ async fn list(arguments: &List) -> Result<Answer> {
                 line.attempt.to_string(),
                 line.state.clone(),
                 line.not_before.clone().unwrap_or_else(|| "-".to_owned()),
-                line.why.clone().unwrap_or_else(|| "-".to_owned()),
+                line.why.as_deref().map_or_else(|| "-".to_owned(), brief),
             ]
         };
         table(&["PLUGIN", "EVENT", "ATTEMPT", "STATE", "AGAIN AT", "WHY"], found.iter().map(row))
@@ -89,7 +89,7 @@ async fn show(arguments: &Show) -> Result<Answer> {
             ("why", text(why)),
         ]);
         let event = detail.event.as_ref().map(event_facts).unwrap_or_default();
-        format!("{delivery}{event}{}", call_table(&detail.calls))
+        format!("{delivery}\n{event}{}", call_table(&detail.calls))
     })?;
     Ok(Answer::Done)
 }
@@ -104,7 +104,7 @@ pub(super) fn call_table(calls: &[CallLine]) -> String {
             call.attempt.to_string(),
             call.index.to_string(),
             call.method.clone(),
-            call.arguments.clone(),
+            brief(&call.arguments),
             call.outcome.clone().unwrap_or_else(|| "no outcome recorded".to_owned()),
             call.took_s.map_or_else(|| "-".to_owned(), span),
         ]

@@ -8,8 +8,8 @@ use clap::Subcommand;
 use serde::Serialize;
 
 use super::Answer;
-use super::output::{bytes, one_line, table};
-use super::reach::{Reach, Source};
+use super::output::{brief, bytes, counted, one_line, table};
+use super::reach::{NoJournal, Reach, Source};
 use crate::control::records;
 use crate::control::types::{ActionLine, OfPlugin, Prune, Pruned};
 
@@ -23,6 +23,10 @@ pub(super) enum Command {
     Check(Check),
     /// Copy the journal as it is now to a file; the daemon may run meanwhile
     Backup(Backup),
+    /// Read what can be read of a damaged journal into a new one; the daemon must not run
+    ///
+    /// The damaged one is left as it is. What was lost is told.
+    Salvage(Salvage),
     /// Have the daemon remove old events that every plugin has dealt with, and the recorded calls about them
     ///
     /// Events of dead letters and open deliveries stay, and so does what came after them.
@@ -44,6 +48,14 @@ pub(super) struct Backup {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Salvage {
+    #[command(flatten)]
+    reach: Reach,
+    /// The folder for the new journal, which must be there and hold none
+    folder: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct PruneOld {
     #[command(flatten)]
     reach: Reach,
@@ -61,6 +73,23 @@ struct Looked {
     folder: PathBuf,
     last: u64,
     faults: Vec<String>,
+}
+
+/// What was saved of a damaged journal.
+#[derive(Debug, Serialize)]
+struct Saved {
+    folder: PathBuf,
+    last: u64,
+    tables: Vec<Table>,
+    losses: Vec<String>,
+}
+
+/// What was saved of a table.
+#[derive(Debug, Serialize)]
+struct Table {
+    name: &'static str,
+    rows: u64,
+    whole: bool,
 }
 
 /// A copy that was made.
@@ -85,6 +114,7 @@ pub(super) async fn journal(command: &Command) -> Result<Answer> {
         Command::Actions(arguments) => actions(arguments).await,
         Command::Check(arguments) => check(arguments).await,
         Command::Backup(arguments) => backup(arguments).await,
+        Command::Salvage(arguments) => salvage(arguments).await,
         Command::Prune(arguments) => prune(arguments).await,
     }
 }
@@ -101,14 +131,17 @@ async fn check(arguments: &Check) -> Result<Answer> {
         Err(error @ ::journal::OpenError::Damaged { .. }) => {
             Looked { folder, last: 0, faults: vec![crate::router::chain(&error)] }
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(NoJournal::from(error).into()),
     };
     arguments.reach.answer(&looked, |Looked { folder, last, faults }| {
         if faults.is_empty() {
             return format!("the journal in {} is whole, up to event {last}\n", folder.display());
         }
         let faults: String = faults.iter().map(|fault| format!("  {}\n", one_line(fault))).collect();
-        format!("the journal in {} is damaged; restore a backup\n{faults}", folder.display())
+        format!(
+            "the journal in {} is damaged: restore a backup or salvage what is left\n{faults}",
+            folder.display()
+        )
     })?;
     Ok(if looked.faults.is_empty() { Answer::Done } else { Answer::No })
 }
@@ -127,13 +160,40 @@ async fn backup(arguments: &Backup) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
+async fn salvage(arguments: &Salvage) -> Result<Answer> {
+    let damaged = arguments.reach.whereabouts()?.state;
+    let folder = arguments.folder.clone();
+    let saved = {
+        let folder = folder.clone();
+        tokio::task::spawn_blocking(move || ::journal::salvage(&damaged, &folder)).await??
+    };
+    let saved = Saved {
+        folder,
+        last: saved.last,
+        tables: saved.tables.into_iter().map(|(name, rows, whole)| Table { name, rows, whole }).collect(),
+        losses: saved.losses,
+    };
+    arguments.reach.answer(&saved, |Saved { folder, last, tables, losses }| {
+        let row = |Table { name, rows, whole }: &Table| {
+            let all = if *whole { "all that there were" } else { "some were lost" };
+            vec![(*name).to_owned(), rows.to_string(), all.to_owned()]
+        };
+        let mut text = table(&["TABLE", "ROWS SAVED", ""], tables.iter().map(row));
+        text.extend(losses.iter().map(|loss| format!("lost: {}\n", one_line(loss))));
+        text + &format!("a new journal up to event {last} is in {}\n", folder.display())
+    })?;
+    let whole = saved.losses.is_empty() && saved.tables.iter().all(|table| table.whole);
+    Ok(if whole { Answer::Done } else { Answer::No })
+}
+
 async fn prune(arguments: &PruneOld) -> Result<Answer> {
     let mut client = arguments.reach.daemon().await?;
     let asked = Prune { older_than_s: arguments.older_than.as_secs(), reason: arguments.reason.clone() };
     let pruned: Pruned = client.post("/v1/journal/prune", &asked).await?;
     arguments.reach.answer(&pruned, |Pruned { events, calls, held_by }| {
         let held = held_by.as_ref().map(|by| format!("older ones stay, since {}\n", one_line(by)));
-        format!("{events} events and {calls} recorded calls are gone\n{}", held.unwrap_or_default())
+        let (events, calls) = (counted(*events, "event"), counted(*calls, "recorded call"));
+        format!("removed {events} and {calls}\n{}", held.unwrap_or_default())
     })?;
     Ok(Answer::Done)
 }
@@ -152,7 +212,7 @@ async fn actions(arguments: &Actions) -> Result<Answer> {
                 line.at.clone(),
                 line.who.clone(),
                 line.verb.clone(),
-                line.subject.clone(),
+                brief(&line.subject),
                 line.reason.clone(),
             ]
         };

@@ -165,7 +165,7 @@ fn code(error: &anyhow::Error) -> u8 {
     if error.chain().any(<dyn std::error::Error>::is::<Problems>) {
         return 2;
     }
-    if error.chain().any(<dyn std::error::Error>::is::<::journal::OpenError>) {
+    if error.chain().any(<dyn std::error::Error>::is::<reach::NoJournal>) {
         return 3;
     }
     if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()) {

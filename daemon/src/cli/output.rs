@@ -8,6 +8,9 @@ use comfy_table::{ContentArrangement, Table};
 use serde_json::Value as Json;
 use xapi::Value;
 
+/// So much of a text is shown in a listing, in characters.
+const BRIEF: usize = 80;
+
 /// How an answer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Form {
@@ -113,10 +116,28 @@ pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) 
     lines(&mut table)
 }
 
-/// Names and what they stand for, one a line; what is empty is left out.
+/// Names and what they stand for; what is empty is left out, further lines of a text stand below the first.
 pub(super) fn facts(facts: &[(&str, String)]) -> String {
     let told = facts.iter().filter(|(_, value)| !value.is_empty());
-    table(&[], told.map(|(name, value)| vec![(*name).to_owned(), value.clone()]))
+    let rows = told.flat_map(|(name, value)| {
+        let names = std::iter::once(*name).chain(std::iter::repeat(""));
+        names.zip(value.lines()).map(|(name, line)| vec![name.to_owned(), line.to_owned()])
+    });
+    table(&[], rows)
+}
+
+/// The beginning of a text that is longer than a column of a listing should be.
+pub(super) fn brief(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    if first.chars().count() <= BRIEF && first.len() == text.len() {
+        return text.to_owned();
+    }
+    first.chars().take(BRIEF).collect::<String>() + "..."
+}
+
+/// So many things.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// A span of time, in seconds, as short as can be read.
@@ -244,6 +265,15 @@ mod tests {
         assert_eq!(show(&Value::Float(f64::NAN), Form::Json), "null\n");
         let shown = show(&Value::from("a\u{9b}2J\u{7f}\u{1b}"), Form::Json);
         assert_eq!(shown, "\"a\\u009b2J\\u007f\\u001b\"\n");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_in_a_listing_and_whole_among_facts() {
+        assert_eq!(brief("short"), "short");
+        assert_eq!(brief("first\nsecond"), "first...");
+        assert_eq!(brief(&"ä".repeat(81)), "ä".repeat(80) + "...");
+        let shown = facts(&[("why", "first\nsecond\u{7}".to_owned()), ("empty", String::new())]);
+        assert_eq!(shown, "why  first\n     second\\u{7}\n");
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn words(detail: &PluginDetail) -> String {
         ("digest", text(&detail.digest)),
         ("pools", detail.pools.join(", ")),
         ("hears", detail.subscriptions.join(", ")),
-        ("may call", detail.allow.join("; ")),
+        ("may call", detail.allow.join("\n")),
         ("at once", detail.concurrency.to_string()),
         (
             "since start",

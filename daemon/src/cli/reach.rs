@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use journal::Listings;
+use journal::{Listings, OpenError};
 use serde::Serialize;
 
 use super::output;
@@ -27,6 +27,11 @@ pub(super) struct Reach {
     #[arg(long)]
     pub(super) json: bool,
 }
+
+/// The journal of a daemon cannot be read from here.
+#[derive(Debug, thiserror::Error)]
+#[error("reading the daemon's journal")]
+pub(super) struct NoJournal(#[from] OpenError);
 
 /// Who answers what is only asked.
 pub(super) enum Source {
@@ -61,8 +66,8 @@ impl Reach {
         match Client::connect(&whereabouts.socket).await {
             Ok(client) => Ok(Source::Daemon(client)),
             Err(error @ ClientError::NotRunning { .. }) => {
-                let listings = Listings::open(&whereabouts.state)
-                    .with_context(|| format!("{error}, and its journal cannot be read either"))?;
+                let listings = Listings::open(&whereabouts.state).map_err(NoJournal);
+                let listings = listings.with_context(|| error.to_string())?;
                 anstream::eprintln!(
                     "xapiary: {error}; reading the journal in {}",
                     whereabouts.state.display()

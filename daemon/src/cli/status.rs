@@ -7,7 +7,7 @@ use journal::Listings;
 use serde::Serialize;
 
 use super::Answer;
-use super::output::{self, bytes, span, table};
+use super::output::{self, bytes, counted, span, table};
 use super::reach::Reach;
 use crate::control::client::{Client, ClientError};
 use crate::control::records;
@@ -56,8 +56,7 @@ fn running(status: &Status) -> String {
     let Status { version, process, running_for_s, problems, pools, plugins, journal, start_latency } = status;
     let health = match problems.len() {
         0 => "all is well".to_owned(),
-        1 => "1 problem".to_owned(),
-        more => format!("{more} problems"),
+        some => counted(some as u64, "problem"),
     };
     let mut text =
         format!("xapiary {version}, process {process}, running for {}: {health}\n", span(*running_for_s));
@@ -139,8 +138,11 @@ pub(super) fn journal_line(journal: &JournalStatus) -> String {
     let JournalStatus { events, last, objects, open_deliveries, dead, effects, effects_in_doubt, .. } =
         journal;
     format!(
-        "journal: {events} events up to {last}, {objects} objects, {open_deliveries} open deliveries, {dead} dead \
-         letters, {effects} calls of which {effects_in_doubt} in doubt, {}, {} of it free\n",
+        "journal: {} up to {last}, {}, {open_deliveries} deliveries open, {}, {} of which {effects_in_doubt} in doubt, {}, {} of it free\n",
+        counted(*events, "event"),
+        counted(*objects, "object"),
+        counted(*dead, "dead letter"),
+        counted(*effects, "call"),
         bytes(journal.bytes),
         bytes(journal.free_bytes)
     )

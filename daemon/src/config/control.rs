@@ -87,7 +87,8 @@ pub(super) fn mean(
     let operate = read("operate", &raw.operate);
     let administer = read("administer", &raw.administer);
     Some(Control {
-        file: file.to_owned(),
+        // Said to people who may be in another folder.
+        file: std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
         socket: socket?,
         chosen: raw.socket.is_some() || surroundings.runtime_folder.is_some(),
         people: People { observe: observe?, operate: operate?, administer: administer? },

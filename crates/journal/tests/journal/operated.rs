@@ -248,3 +248,80 @@ async fn old_events_go_as_far_as_nobody_needs_them() {
     assert_eq!(journal.append(events("lab", 1)).await.unwrap(), 3001..3002, "no number is used again");
     assert_eq!(journal::check(folder.path()).unwrap().faults, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_damaged_journal_is_salvaged_from_both_sides_of_the_damage() {
+    let (folder, journal) = journal();
+    let mut append = events("lab", 500);
+    append.events.iter_mut().for_each(|event| event.payload = "x".repeat(1000));
+    journal.append(append).await.unwrap();
+    journal.progress("p", 0).await.unwrap();
+    for sequence in [1, 500] {
+        journal.finish(finish("p", sequence, 1, dead(false))).await.unwrap();
+    }
+    let call = Intent { plugin: "p".into(), sequence: 2, attempt: 1, ..Intent::default() };
+    journal.intend(call).await.unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let in_use = journal::salvage(folder.path(), to.path()).unwrap_err();
+    assert!(matches!(in_use, journal::SalvageError::Source(journal::OpenError::InUse { .. })), "{in_use}");
+    journal.close().await.unwrap();
+    let file = std::fs::File::options().write(true).open(folder.path().join("journal.db")).unwrap();
+    let pages = file.metadata().unwrap().len() / 4096;
+    for page in pages / 2..pages / 2 + 8 {
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0xA5; 4096], page * 4096).unwrap();
+    }
+    assert_ne!(journal::check(folder.path()).unwrap().faults, [""; 0]);
+
+    let saved = journal::salvage(folder.path(), to.path()).unwrap();
+    assert_eq!(saved.last, 500);
+    let of = |name| *saved.tables.iter().find(|(table, ..)| *table == name).unwrap();
+    let (_, rows, whole) = of("event");
+    assert!(!whole && (400..500).contains(&rows), "{saved:?}");
+    assert_eq!(
+        (of("dead"), of("effect"), of("pool")),
+        (("dead", 2, true), ("effect", 1, true), ("pool", 1, true))
+    );
+    let again = journal::salvage(folder.path(), to.path()).unwrap_err();
+    assert!(matches!(again, journal::SalvageError::Exists { .. }), "{again}");
+
+    let journal = Journal::open(to.path(), &Options::default()).unwrap();
+    let read = journal.read(0, 1000).await.unwrap();
+    assert_eq!((read.len() as u64, read[0].sequence, read.last().unwrap().sequence), (rows, 1, 500));
+    assert_eq!(journal.progress("p", 0).await.unwrap().cursor, 0);
+    assert_eq!(journal.append(events("lab", 1)).await.unwrap(), 501..502);
+    let faults = journal::check(to.path()).unwrap().faults;
+    assert_eq!(faults, [format!("events are missing between the first and the last: {}", 500 - rows)]);
+}
+
+#[tokio::test]
+async fn what_is_left_after_a_loss_holds_together() {
+    let (folder, journal) = with_a_dead_letter().await;
+    journal.append(events("lab", 2)).await.unwrap();
+    journal.start("p", 4, 1).await.unwrap();
+    let call = Intent { plugin: "p".into(), sequence: 5, attempt: 1, ..Intent::default() };
+    journal.intend(call).await.unwrap();
+    journal.close().await.unwrap();
+    let admin = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
+    admin
+        .execute_batch(
+            "PRAGMA foreign_keys = off; DELETE FROM event WHERE sequence IN (2, 4, 5); DELETE FROM pool",
+        )
+        .unwrap();
+    let to = tempfile::tempdir().unwrap();
+    let saved = journal::salvage(folder.path(), to.path()).unwrap();
+    assert_eq!(saved.last, 3);
+    assert_eq!(
+        saved.losses,
+        [
+            "pools whose position was lost, and which are compared anew: 1",
+            "deliveries whose event was lost: 2",
+            "dead letters whose event was lost: 1",
+            "log lines of dead letters that were lost: 1",
+            "recorded calls whose event was lost: 1",
+        ]
+    );
+    let journal = Journal::open(to.path(), &Options::default()).unwrap();
+    assert_eq!((journal.last(), journal.position("lab").await.unwrap().as_deref()), (3, Some("")));
+    assert_eq!(journal.append(events("lab", 2)).await.unwrap(), 4..6);
+    journal.start("p", 4, 1).await.unwrap();
+}
