@@ -3,6 +3,7 @@
 mod cause;
 mod cli;
 mod config;
+mod control;
 mod event;
 mod feed;
 mod latency;

@@ -19,7 +19,18 @@ pub(super) struct RawConfig {
     pub(super) format: Option<LogFormat>,
     pub(super) level: Option<Located<String>>,
     pub(super) drain: Option<Duration>,
+    pub(super) control: RawControl,
     pub(super) pools: Vec<RawPool>,
+}
+
+/// `[control]`.
+#[derive(Default)]
+pub(super) struct RawControl {
+    pub(super) socket: Option<Located<String>>,
+    pub(super) observe: Vec<Located<String>>,
+    pub(super) operate: Vec<Located<String>>,
+    pub(super) administer: Vec<Located<String>>,
+    pub(super) metrics: Option<Located<String>>,
 }
 
 /// One `[[pool]]`. Required keys are `None` only when that has been reported.
@@ -91,6 +102,7 @@ impl RawConfig {
         if let Some(mut stop) = root.table("stop", "{ drain = \"20s\" }") {
             drain = stop.duration("drain", Duration::ZERO..=LONGEST_DRAIN);
         }
+        let control = RawControl::read(&mut root);
         let pools_written = root.has("pool");
         let pools: Vec<RawPool> = root.tables("pool").into_iter().map(RawPool::read).collect();
         if !pools_written {
@@ -101,7 +113,22 @@ impl RawConfig {
                 ),
             );
         }
-        RawConfig { start, state, plugins, format, level, drain, pools }
+        RawConfig { start, state, plugins, format, level, drain, control, pools }
+    }
+}
+
+impl RawControl {
+    const PEOPLE: &'static str = "[\"group:operators\", \"user:alice\"]";
+
+    fn read(root: &mut Table<'_>) -> RawControl {
+        let Some(mut table) = root.table("control", "{ operate = [\"group:operators\"] }") else {
+            return RawControl::default();
+        };
+        let mut people = |key| table.texts(key, Self::PEOPLE).unwrap_or_default();
+        let (observe, operate, administer) = (people("observe"), people("operate"), people("administer"));
+        let socket = table.text("socket", "\"/run/xapiary/control.sock\"");
+        let metrics = table.text("metrics", "\"127.0.0.1:9187\"");
+        RawControl { socket, observe, operate, administer, metrics }
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::delivery::{self, After, Delivery, Doubts, finish};
 use super::installed::Installed;
+use super::orders::{Ended, Figures, Orders};
 use super::queue::{Next, Queue};
 use super::{retry, translate};
 use crate::event::{PoolEvent, StoredError, Told};
@@ -82,6 +83,9 @@ pub(crate) struct Worker {
     /// What runs in which task.
     tasks: HashMap<task::Id, Next>,
     noted_cursor: u64,
+    /// Deliveries by how they ended, since the start.
+    ended: Ended,
+    orders: Orders,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
@@ -92,6 +96,7 @@ impl Worker {
         installed: Arc<Installed>,
         pools: HashMap<SmolStr, LivePool>,
         shared: Shared,
+        orders: Orders,
         pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, WorkerError> {
@@ -107,6 +112,8 @@ impl Worker {
             held: HashMap::new(),
             running: JoinSet::new(),
             tasks: HashMap::new(),
+            ended: Ended::default(),
+            orders,
             pulse,
             installed,
             pools,
@@ -125,12 +132,19 @@ impl Worker {
     async fn deliver_all(&mut self) -> Result<(), journal::Error> {
         let mut last = self.shared.tail.last();
         let mut stop = self.stop.clone();
+        let mut enabled = self.orders.enabled();
         let mut lag_began = None;
+        self.left_below_the_cursor().await?;
         while !*stop.borrow() {
             self.pulse.beat();
             last.borrow_and_update();
             let more = self.fill().await?;
-            self.begin().await?;
+            // One that is switched off takes events in and begins nothing: its queue stays as it is.
+            let on = *enabled.borrow_and_update();
+            if on {
+                self.begin().await?;
+            }
+            self.tell();
             let lag = self.queue.cursor() - self.noted_cursor;
             // Counted from when it began to lag, however often something else happens meanwhile.
             lag_began = (lag > 0).then(|| lag_began.unwrap_or_else(Instant::now));
@@ -152,8 +166,10 @@ impl Worker {
                 // Either it says stop, or whoever could say so is gone.
                 _ = stop.changed() => {}
                 _ = last.changed() => {}
+                Ok(()) = enabled.changed() => {}
+                Some(sequence) = self.orders.next() => self.come_again(sequence).await?,
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended).await?,
-                () = until(self.queue.due()) => {}
+                () = until(self.queue.due()), if on => {}
                 () = reached(note_due) => {}
                 () = tokio::time::sleep(PULSE_EVERY) => {}
             }
@@ -163,6 +179,74 @@ impl Worker {
             self.ended(ended).await?;
         }
         self.note_cursor().await
+    }
+
+    /// Shows how far it is.
+    fn tell(&self) {
+        let (running, resting) = (self.queue.running(), self.queue.resting());
+        self.orders.tell(Figures {
+            cursor: self.queue.cursor(),
+            open: self.queue.open(),
+            running,
+            resting,
+            ended: self.ended,
+        });
+    }
+
+    /// Goes on with dead letters that came again in an earlier run and that the cursor has passed.
+    async fn left_below_the_cursor(&mut self) -> Result<(), journal::Error> {
+        let cursor = self.queue.cursor();
+        let mut left: Vec<u64> =
+            self.earlier.keys().copied().filter(|sequence| *sequence <= cursor).collect();
+        left.sort_unstable();
+        for sequence in left {
+            if let Some(open) = self.earlier.remove(&sequence) {
+                self.take_again(open).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A person made a dead letter come again.
+    async fn come_again(&mut self, sequence: u64) -> Result<(), journal::Error> {
+        // What the journal says holds: it may have run meanwhile.
+        match self.shared.journal.delivery(&self.installed.name, sequence).await? {
+            Some(open) if sequence > self.queue.offered() => _ = self.earlier.insert(sequence, open),
+            Some(open) if matches!(open.state, OpenState::Retry { .. }) => self.take_again(open).await?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn take_again(&mut self, open: OpenDelivery) -> Result<(), journal::Error> {
+        let sequence = open.sequence;
+        let (not_before, cut_short) = match open.state {
+            OpenState::Settled => return Ok(()),
+            OpenState::Started => (None, open.attempt),
+            OpenState::Retry { not_before_micros, .. } => (Some(not_before_micros), open.cut_short),
+        };
+        let event = self.read_again(sequence).await?;
+        let Some(event) = event.filter(|event| self.wants(event)) else {
+            let why = "the plugin does not subscribe to this event any more, or it cannot be read back";
+            tracing::warn!(plugin = self.installed.name, sequence, why, "an open delivery is given up");
+            let dead = Outcome::Dead { why: why.to_owned(), log: Vec::new(), cut_short: cut_short > 0 };
+            let next = Next { sequence, attempt: open.attempt + 1 };
+            finish(&self.shared.journal, &self.installed.name, next, dead, Vec::new()).await?;
+            self.ended.dead += 1;
+            return Ok(());
+        };
+        if cut_short > 0 {
+            self.cut_short.insert(sequence, cut_short);
+        }
+        let passed = sequence <= self.noted_cursor;
+        self.queue.again(sequence, lane_of(&event), open.attempt, not_before, passed);
+        Ok(())
+    }
+
+    fn wants(&self, event: &PoolEvent) -> bool {
+        self.pools.contains_key(&event.pool)
+            && translate::subject(event)
+                .is_some_and(|subject| translate::wanted(self.installed.subscriptions(), &subject).is_some())
     }
 
     /// Offers what comes next, and tells whether there may be more that there is room for.
@@ -199,13 +283,10 @@ impl Worker {
     async fn offer(&mut self, recent: Recent) -> Result<(), journal::Error> {
         let event = &recent.event;
         let sequence = event.sequence;
-        let wanted = self.pools.contains_key(&event.pool)
-            && translate::subject(event)
-                .is_some_and(|subject| translate::wanted(self.installed.subscriptions(), &subject).is_some());
-        if !wanted {
+        if !self.wants(event) {
             return self.pass_over(sequence, "the plugin does not subscribe to this event any more").await;
         }
-        let lane = (event.pool.clone(), SmolStr::new(event.told.reference()));
+        let lane = lane_of(event);
         let (attempts, not_before) = match self.earlier.remove(&sequence) {
             None => (0, None),
             Some(OpenDelivery { state: OpenState::Settled, .. }) => {
@@ -239,7 +320,8 @@ impl Worker {
         {
             tracing::warn!(plugin = self.installed.name, sequence, why, "an open delivery is given up");
             let attempt = if open.state == OpenState::Started { open.attempt } else { open.attempt + 1 };
-            let outcome = Outcome::Dead { why: why.to_owned(), log: Vec::new() };
+            let cut_short = open.state == OpenState::Started;
+            let outcome = Outcome::Dead { why: why.to_owned(), log: Vec::new(), cut_short };
             finish(
                 &self.shared.journal,
                 &self.installed.name,
@@ -248,6 +330,7 @@ impl Worker {
                 Vec::new(),
             )
             .await?;
+            self.ended.dead += 1;
         }
         self.queue.offer(sequence, None, 0, None);
         Ok(())
@@ -262,8 +345,9 @@ impl Worker {
                     Some(event) => Recent { event, received: None },
                     None => {
                         let why = "the event cannot be read back from the journal".to_owned();
-                        let dead = Outcome::Dead { why, log: Vec::new() };
+                        let dead = Outcome::Dead { why, log: Vec::new(), cut_short: false };
                         finish(&self.shared.journal, &self.installed.name, next, dead, Vec::new()).await?;
+                        self.ended.dead += 1;
                         self.settled(next.sequence);
                         continue;
                     }
@@ -297,7 +381,8 @@ impl Worker {
             unreachable!("event {sequence} was offered although nothing wants it");
         };
         let host_event = translate::event(&event, attempt, &subscription.name, subject);
-        if let Some(cause) = event.cause.as_ref().filter(|cause| cause.chain >= CHAIN_MAX) {
+        // Not at later attempts: a person has looked at the letter and wants it delivered all the same.
+        if let Some(cause) = event.cause.as_ref().filter(|cause| attempt == 1 && cause.chain >= CHAIN_MAX) {
             let plugin = &self.installed.name;
             let why = format!(
                 "stopped as a loop: {} deliveries in a row caused one another, the last of them {cause}; \
@@ -305,8 +390,9 @@ impl Worker {
                 cause.chain, cause.plugin
             );
             tracing::error!(plugin, sequence, why, "the delivery is given up; it is kept as a dead letter");
-            finish(&self.shared.journal, plugin, next, Outcome::Dead { why, log: Vec::new() }, Vec::new())
-                .await?;
+            let dead = Outcome::Dead { why, log: Vec::new(), cut_short: false };
+            finish(&self.shared.journal, plugin, next, dead, Vec::new()).await?;
+            self.ended.dead += 1;
             self.settled(sequence);
             return Ok(());
         }
@@ -351,8 +437,16 @@ impl Worker {
         };
         let Some(Next { sequence, attempt }) = self.tasks.remove(&id) else { return Ok(()) };
         match after {
-            After::Settled => self.settled(sequence),
+            After::Done => {
+                self.ended.done += 1;
+                self.settled(sequence);
+            }
+            After::Dead => {
+                self.ended.dead += 1;
+                self.settled(sequence);
+            }
             After::Retry { at, cut_short } => {
+                self.ended.again += 1;
                 if cut_short {
                     self.cut_short.insert(sequence, attempt);
                     // Whatever it was told is lost with it.
@@ -376,7 +470,7 @@ impl Worker {
                     After::Retry { at, cut_short: true },
                 )
             }
-            None => (Outcome::Dead { why, log: Vec::new() }, After::Settled),
+            None => (Outcome::Dead { why, log: Vec::new(), cut_short: true }, After::Dead),
         };
         finish(&self.shared.journal, &self.installed.name, next, outcome, Vec::new()).await?;
         Ok(after)
@@ -403,10 +497,18 @@ impl Worker {
             Ok(()) => self.noted_cursor = cursor,
             // What is settled is settled; only the reading after a restart takes longer.
             Err(error) if error.is_passing() => tracing::debug!(error = %error, "noting the cursor"),
+            // A person made a dead letter come again, and the word of it has not come here yet.
+            Err(error @ journal::Error::Unsettled { .. }) => {
+                tracing::debug!(error = %error, "noting the cursor");
+            }
             Err(error) => return Err(error),
         }
         Ok(())
     }
+}
+
+fn lane_of(event: &PoolEvent) -> Lane {
+    (event.pool.clone(), SmolStr::new(event.told.reference()))
 }
 
 async fn reached(due: Option<Instant>) {
