@@ -192,7 +192,10 @@ fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
         PluginState::Loaded { installed, steering } => {
             let version = Some(installed.plugin.manifest().version.clone());
             let figures = Some(steering.figures());
-            if steering.is_enabled() {
+            if steering.is_enabled() && figures.is_some_and(|figures| figures.quarantined) {
+                let why = "it keeps failing; one event is tried now and then, see the log".to_owned();
+                ("quarantined", Some(why), version, figures)
+            } else if steering.is_enabled() {
                 ("on", None, version, figures)
             } else {
                 ("disabled", kept.disabled.get(name).map(records::by), version, figures)

@@ -50,7 +50,7 @@ pub(crate) struct PoolStatus {
 pub(crate) struct PluginStatus {
     /// The name of its grant file.
     pub(crate) name: String,
-    /// `on`, `disabled` by a person, `off` by its grant file, or `left out` because it could not be loaded.
+    /// `on`, `quarantined` because it keeps failing, `disabled` by a person, `off` by its grant file, or `left out` because it could not be loaded.
     pub(crate) state: String,
     /// Why it is not on.
     pub(crate) why: Option<String>,

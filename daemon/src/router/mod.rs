@@ -6,6 +6,7 @@ mod delivery;
 mod delivery_pool;
 mod installed;
 mod orders;
+mod quarantine;
 mod queue;
 mod replay;
 mod retry;

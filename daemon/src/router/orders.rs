@@ -14,6 +14,8 @@ pub(crate) struct Figures {
     pub(crate) running: usize,
     /// Objects whose first delivery failed and rests until it is tried again.
     pub(crate) resting: usize,
+    /// Whether the plugin keeps failing and is left alone, but for a trial now and then.
+    pub(crate) quarantined: bool,
     /// How attempts ended.
     pub(crate) ended: Ended,
 }
