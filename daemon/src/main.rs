@@ -8,6 +8,7 @@ mod event;
 mod feed;
 mod latency;
 mod pulse;
+mod retention;
 mod router;
 mod service;
 mod story;

@@ -19,6 +19,7 @@ use crate::control::{self, PluginSource, PluginState};
 use crate::feed::{self, Feed, Left, LivePool, OpenDeliveries, Tail};
 use crate::latency::{Latency, Percentiles};
 use crate::pulse::Pulses;
+use crate::retention;
 use crate::router::{Installed, Orders, Shared, Worker, steering};
 use crate::story::Story;
 
@@ -136,6 +137,11 @@ impl Service {
             };
             service.plugins.push(PluginSource { grant: grant_file.clone(), state });
         }
+        let keeping = retention::run(service.journal.clone(), config.keep, service.stop_feeds.subscribe());
+        service.feeds.spawn(async move {
+            keeping.await;
+            Ok(())
+        });
         // Only now: a plugin that is new begins after the last event, before the first fresh one.
         for feed in feeds {
             service.feeds.spawn(async move { Ok(feed.run().await?) });

@@ -258,7 +258,8 @@ impl Journal {
     }
 
     /// Removes the events from before a time, and the recorded calls about them, as far as every plugin has dealt with them
-    /// and no dead letter needs them. In pieces: what is gone when this fails stays gone. Who did it is recorded.
+    /// and no dead letter needs them. In pieces: what is gone when this fails stays gone. Who did it is
+    /// recorded where anything went.
     ///
     /// # Errors
     /// See [`Journal`].
@@ -274,7 +275,9 @@ impl Journal {
                 break;
             }
         }
-        self.record("journal prune", &format!("{} events", pruned.events), by).await?;
+        if pruned.events > 0 {
+            self.record("journal prune", &format!("{} events", pruned.events), by).await?;
+        }
         Ok(pruned)
     }
 

@@ -17,6 +17,8 @@ const STATE_FOLDER: &str = "/var/lib/xapiary";
 /// The folder of grant files, beside the configuration.
 const GRANTS_FOLDER: &str = "plugins";
 
+/// How long events are kept that nobody needs any more.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Time for deliveries in progress at a stop. systemd's `TimeoutStopSec` in the shipped unit is longer.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -46,6 +48,7 @@ pub(super) fn mean(
         state: state?,
         log: log?,
         drain: raw.drain.unwrap_or(DRAIN),
+        keep: raw.keep.unwrap_or(KEEP),
         control: control?,
         pools: (pools.len() == written).then_some(pools)?,
         grants,

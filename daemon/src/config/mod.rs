@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// How long deliveries in progress may take to end after a request to stop.
     pub(crate) drain: Duration,
+    /// How long the journal keeps events that every plugin has dealt with.
+    pub(crate) keep: Duration,
     /// Who may look at the daemon and steer it, and where.
     pub(crate) control: Control,
     /// The pools to watch, in the order of the file; at least one, names are unique.

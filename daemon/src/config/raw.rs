@@ -11,6 +11,10 @@ use super::table::Table;
 /// The longest time that one may ask to wait for deliveries at a stop.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 
+/// How long events may be kept: a day at least, since a plugin may be away for a night.
+const KEEP: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(24 * 3600)..=Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// The whole file.
 pub(super) struct RawConfig {
     pub(super) start: Place,
@@ -19,6 +23,8 @@ pub(super) struct RawConfig {
     pub(super) format: Option<LogFormat>,
     pub(super) level: Option<Located<String>>,
     pub(super) drain: Option<Duration>,
+    /// How long events are kept.
+    pub(super) keep: Option<Duration>,
     pub(super) control: RawControl,
     pub(super) pools: Vec<RawPool>,
 }
@@ -86,7 +92,7 @@ impl RawConfig {
         let start = root.place().clone();
         let state = root.text("state", "\"/var/lib/xapiary\"");
         let plugins = root.text("plugins", "\"plugins\"");
-        let (mut format, mut level, mut drain) = (None, None, None);
+        let (mut format, mut level, mut drain, mut keep) = (None, None, None, None);
         if let Some(mut log) = root.table("log", "{ level = \"info\" }") {
             format = log.word(
                 "format",
@@ -102,6 +108,9 @@ impl RawConfig {
         if let Some(mut stop) = root.table("stop", "{ drain = \"20s\" }") {
             drain = stop.duration("drain", Duration::ZERO..=LONGEST_DRAIN);
         }
+        if let Some(mut journal) = root.table("journal", "{ keep = \"30d\" }") {
+            keep = journal.duration("keep", KEEP);
+        }
         let control = RawControl::read(&mut root);
         let pools_written = root.has("pool");
         let pools: Vec<RawPool> = root.tables("pool").into_iter().map(RawPool::read).collect();
@@ -113,7 +122,7 @@ impl RawConfig {
                 ),
             );
         }
-        RawConfig { start, state, plugins, format, level, drain, control, pools }
+        RawConfig { start, state, plugins, format, level, drain, keep, control, pools }
     }
 }
 
