@@ -123,6 +123,9 @@ impl Client {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(body))
             .map_err(|error| self.talk("writing the question", error))?;
+        // The connection may still be busy with the end of the answer before.
+        let ready = self.sender.ready().await;
+        ready.map_err(|error| self.talk("asking the daemon", error))?;
         let answer = self.sender.send_request(request).await;
         let (head, body) = answer.map_err(|error| self.talk("asking the daemon", error))?.into_parts();
         let body = Limited::new(body, ANSWER_MAX).collect().await;
