@@ -98,19 +98,19 @@ mod tests {
     fn a_field_that_is_as_the_call_makes_it_shows_that_it_was_made() {
         use Reading::{Done, Unclear, Undone};
         let (a, b) = (Value::from("a"), Value::from("b"));
-        assert_eq!(reading("VM.set_name_label", &[a.clone()], &a), Some(Done));
-        assert_eq!(reading("VM.set_name_label", &[a.clone()], &b), Some(Undone));
+        assert_eq!(reading("VM.set_name_label", std::slice::from_ref(&a), &a), Some(Done));
+        assert_eq!(reading("VM.set_name_label", std::slice::from_ref(&a), &b), Some(Undone));
         let add =
             |now: &[(&str, &str)]| reading("VM.add_to_other_config", &[a.clone(), b.clone()], &map(now));
         assert_eq!(add(&[("a", "b")]), Some(Done));
         assert_eq!(add(&[("x", "b")]), Some(Undone));
         assert_eq!(add(&[("a", "c")]), Some(Unclear));
-        let remove = |now: &[(&str, &str)]| reading("VM.remove_from_other_config", &[a.clone()], &map(now));
+        let remove = |now: &[(&str, &str)]| reading("VM.remove_from_other_config", std::slice::from_ref(&a), &map(now));
         assert_eq!(remove(&[("a", "b")]), Some(Undone));
         assert_eq!(remove(&[]), Some(Done));
         let tags = Value::Array(vec![a.clone()]);
-        assert_eq!(reading("VM.add_tags", &[a.clone()], &tags), Some(Done));
-        assert_eq!(reading("VM.add_tags", &[b.clone()], &tags), Some(Undone));
+        assert_eq!(reading("VM.add_tags", std::slice::from_ref(&a), &tags), Some(Done));
+        assert_eq!(reading("VM.add_tags", std::slice::from_ref(&b), &tags), Some(Undone));
         assert_eq!(reading("VM.remove_tags", &[a], &tags), Some(Undone));
         assert_eq!(reading("VM.remove_tags", &[b], &tags), Some(Done));
     }

@@ -15,7 +15,7 @@ fn config(world: &World, guest: &str) -> Config {
 async fn a_vm_and_what_its_guest_says_are_heard_as_one_thing_in_order() {
     let world = World::builtin().await;
     let pool = world.pool();
-    let mut daemon = world.start(&config(&world, "joined"));
+    let daemon = world.start(&config(&world, "joined"));
     daemon.following().await;
     let vm = pool.find_vm("web-1").unwrap();
     let metrics = pool.record("VM", &vm).unwrap().text("guest_metrics").to_owned();
@@ -45,7 +45,7 @@ async fn a_vm_and_what_its_guest_says_are_heard_as_one_thing_in_order() {
 async fn a_plugin_that_keeps_failing_is_left_alone_and_its_events_wait() {
     let world = World::builtin().await;
     let pool = world.pool();
-    let mut daemon = world.start(&config(&world, "panic"));
+    let daemon = world.start(&config(&world, "panic"));
     daemon.following().await;
     let vms = pool.records("VM");
     for vm in vms.iter().take(30) {
