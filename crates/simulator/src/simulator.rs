@@ -80,13 +80,14 @@ impl Simulator {
         PoolHandle::new(self.shared.clone())
     }
 
-    /// The SHA-256 fingerprint of the HTTPS certificate, 64 lower-case hexadecimal digits.
+    /// The SHA-256 fingerprint of the HTTPS certificate that the pool was made with, 64 lower-case hexadecimal digits.
+    /// [`PoolHandle::fingerprint`] tells the one that is served now.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.identity.fingerprint
     }
 
-    /// The HTTPS certificate in PEM, for clients that want a file of authorities.
+    /// The HTTPS certificate that the pool was made with in PEM, for clients that want a file of authorities.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.identity.pem
@@ -114,8 +115,7 @@ impl Simulator {
             running.tasks.push(task);
         }
         if let Some(address) = doors.https {
-            let (address, task) =
-                doors::open_https(self.shared.clone(), address, &self.identity, coordinator).await?;
+            let (address, task) = doors::open_https(self.shared.clone(), address, coordinator).await?;
             running.https = Some(address);
             running.tasks.push(task);
         }
@@ -132,6 +132,7 @@ impl Simulator {
         let address = pool.database.text("host", &coordinator, "address").to_owned();
         let identity = Identity::new(&address)?;
         identity.publish(&mut pool, &coordinator);
+        pool.identities.insert(coordinator, identity.clone());
         Ok(Simulator { shared: Arc::new(Shared::new(pool)), identity, notes })
     }
 }
@@ -186,7 +187,8 @@ impl Running {
         &self.members
     }
 
-    /// The SHA-256 fingerprint of the HTTPS certificate, 64 lower-case hexadecimal digits.
+    /// The SHA-256 fingerprint of the HTTPS certificate that the pool was made with, 64 lower-case hexadecimal digits.
+    /// [`PoolHandle::fingerprint`] tells the one that is served now.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint

@@ -15,12 +15,12 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::{DoorError, Identity, requests};
+use super::{DoorError, identity, network, requests};
 use crate::dispatch::Door;
 use crate::shell::Shared;
 
 /// Connections that a network door serves at once; more wait, as with xapi.
-const CONNECTIONS_MAX: usize = 800;
+pub(super) const CONNECTIONS_MAX: usize = 800;
 /// The same for the Unix socket.
 const LOCAL_CONNECTIONS_MAX: usize = 1024;
 /// The first request's head must be there by then.
@@ -29,7 +29,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// After a connection could not be taken, such as for want of file descriptors.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens plain HTTP.
 pub(crate) async fn open_http(
@@ -38,21 +38,22 @@ pub(crate) async fn open_http(
     host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let (listener, address) = bind(address).await?;
+    let network = shared.network();
     let serve_one = move |stream| serve(shared.clone(), stream, Door::Network(host.clone()));
-    Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
+    Ok((address, tokio::spawn(network::keep_open(network, listener, address, serve_one))))
 }
 
 /// Opens HTTPS.
 pub(crate) async fn open_https(
     shared: Arc<Shared>,
     address: SocketAddr,
-    identity: &Identity,
     host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
-    let acceptor = TlsAcceptor::from(identity.server_config()?);
+    let acceptor = TlsAcceptor::from(identity::server_config(shared.clone(), host.clone())?);
     let (listener, address) = bind(address).await?;
+    let network = shared.network();
     let serve_one = move |stream| serve_tls(shared.clone(), acceptor.clone(), stream, host.clone());
-    Ok((address, tokio::spawn(keep_accepting(CONNECTIONS_MAX, move || accept(listener.clone()), serve_one))))
+    Ok((address, tokio::spawn(network::keep_open(network, listener, address, serve_one))))
 }
 
 /// Opens a Unix socket, in place of one that lies there unused.
@@ -77,7 +78,7 @@ pub(crate) async fn open_unix(shared: Arc<Shared>, path: &Path) -> Result<JoinHa
 }
 
 /// Takes connections for ever and serves each in its own task; beyond the limit they wait.
-async fn keep_accepting<S, Accepting, Serving>(
+pub(super) async fn keep_accepting<S, Accepting, Serving>(
     connections_max: usize,
     accept_one: impl Fn() -> Accepting,
     serve_one: impl Fn(S) -> Serving,
@@ -106,17 +107,11 @@ async fn keep_accepting<S, Accepting, Serving>(
     }
 }
 
-async fn accept(listener: Arc<TcpListener>) -> std::io::Result<TcpStream> {
-    let (stream, _) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
-async fn bind(address: SocketAddr) -> Result<(Arc<TcpListener>, SocketAddr), DoorError> {
+async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), DoorError> {
     let refused = |source| DoorError::Listen { place: address.to_string(), source };
     let listener = TcpListener::bind(address).await.map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    Ok((Arc::new(listener), address))
+    Ok((listener, address))
 }
 
 async fn serve_tls(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream, host: SmolStr) {

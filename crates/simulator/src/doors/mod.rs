@@ -3,8 +3,10 @@
 mod identity;
 mod listen;
 mod members;
+mod network;
 mod requests;
 mod responses;
+mod spoilt;
 mod state;
 
 pub(crate) use identity::Identity;

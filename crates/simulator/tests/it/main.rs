@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod appliance;
+mod certificates;
+mod churn;
 mod client;
 mod devices;
 mod doors;
 mod events;
-mod faults;
 mod generated;
 mod host;
 mod lifecycle;
@@ -18,9 +19,12 @@ mod network;
 mod real;
 mod recorded;
 mod roles;
+mod scenario;
+mod scenarios;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
 mod started;
 mod state;
 mod storage;
 mod tasks;
+mod trouble;
