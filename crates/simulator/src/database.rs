@@ -402,6 +402,14 @@ impl Table {
         after.chain(self.rows.range(..from)).map(|(reference, _)| reference)
     }
 
+    /// Whether every row is known by its last change, and nothing else is.
+    #[cfg(test)]
+    pub(crate) fn is_ordered(&self) -> bool {
+        let changes: BTreeSet<(i64, SmolStr)> =
+            self.rows.iter().map(|(reference, row)| (row.modified, reference.clone())).collect();
+        changes == self.by_change
+    }
+
     fn put(&mut self, reference: SmolStr, row: Row) {
         let modified = row.modified;
         if let Some(old) = self.rows.insert(reference.clone(), row) {

@@ -44,6 +44,7 @@ mod storage;
 mod tasks;
 mod trouble;
 
+pub use builtin::Size;
 pub use certificates::RotationError;
 pub use coverage::{ClassCoverage, coverage};
 pub use doors::{DoorError, MemberDoor};

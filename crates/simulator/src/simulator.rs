@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::builtin;
+use crate::builtin::{self, Size};
 use crate::doors::{self, DoorError, Identity, MemberDoor};
 use crate::handle::PoolHandle;
 use crate::options::Options;
@@ -54,6 +54,16 @@ impl Simulator {
     pub fn builtin(options: Options) -> Result<Self, DoorError> {
         let epoch = jiff::Timestamp::now();
         let pool = builtin::pool(options, epoch);
+        Simulator::with_pool(pool, LoadNotes::default())
+    }
+
+    /// A pool that we made up, of a size: hosts with processors, cards and storage, VMs with disks, cards, guests and
+    /// snapshots, about twenty objects for each VM.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn sized(size: Size, options: Options) -> Result<Self, DoorError> {
+        let pool = builtin::pool_of(size, options, jiff::Timestamp::now());
         Simulator::with_pool(pool, LoadNotes::default())
     }
 

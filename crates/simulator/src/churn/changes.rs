@@ -123,12 +123,12 @@ impl Pool {
         let metrics = SmolStr::new(self.database.text("VM", vm, "metrics"));
         let before = self.database.int("VM_metrics", &metrics, "memory_actual");
         let spared = i64::try_from(random.below(PAGES_SPARED)).unwrap_or_default() * PAGE;
-        let now = self.memory_of(vm).saturating_sub(spared);
-        self.database.write("VM_metrics", &metrics, "memory_actual", now);
-        // What one gives back the other has.
         let of_host = SmolStr::new(self.database.text("host", &host, "metrics"));
-        let free = self.database.int("host_metrics", &of_host, "memory_free").saturating_add(before - now);
-        self.database.write("host_metrics", &of_host, "memory_free", free.max(0));
+        let free = self.database.int("host_metrics", &of_host, "memory_free");
+        // What one takes the other has not; a full host has nothing to give.
+        let now = self.memory_of(vm).saturating_sub(spared).min(before.saturating_add(free));
+        self.database.write("VM_metrics", &metrics, "memory_actual", now);
+        self.database.write("host_metrics", &of_host, "memory_free", free.saturating_add(before - now));
         Some(format!("{} takes {now} bytes of memory", self.name("VM", vm)))
     }
 
