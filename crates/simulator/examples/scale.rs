@@ -77,7 +77,11 @@ async fn main() {
         tokio::time::sleep(MARK_EVERY).await;
     }
     let lasted = began.elapsed().as_secs_f64();
-    let done = pool.happenings(0).last().map_or(0, |last| last.number);
+    let happened = pool.happenings(0);
+    let done = happened.last().map_or(0, |last| last.number);
+    for trouble in happened.iter().filter(|happening| !happening.load) {
+        println!("{trouble}");
+    }
     println!(
         "load: {:.0} changes a second for {lasted:.0} s ({rate} asked), {} objects more, {:.1} processors busy",
         done as f64 / lasted,

@@ -128,7 +128,11 @@ impl Database {
     /// The texts of a set field, such as the references it lists.
     pub(crate) fn words(&self, class: &str, reference: &str, field: &str) -> Vec<SmolStr> {
         let elements = self.value(class, reference, field).and_then(Value::as_array).unwrap_or_default();
-        elements.iter().filter_map(Value::as_str).map(SmolStr::new).collect()
+        let word = |element: &Value| match element {
+            Value::String(word) => Some(word.clone()),
+            _ => None,
+        };
+        elements.iter().filter_map(word).collect()
     }
 
     /// One row as a record, fields in the order of the datamodel.
@@ -434,6 +438,14 @@ impl Table {
         key.0 = generation;
         self.by_change.insert(key);
         Some(())
+    }
+
+    /// The texts of a field, with the rows' references.
+    pub(crate) fn texts(&self, field: &str) -> impl Iterator<Item = (&SmolStr, &str)> {
+        let position = self.entry.position_of(field);
+        self.rows
+            .iter()
+            .filter_map(move |(reference, row)| Some((reference, row.values.get(position?)?.as_str()?)))
     }
 
     /// References of rows whose text field holds exactly this.

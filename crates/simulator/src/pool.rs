@@ -49,6 +49,8 @@ pub(crate) struct Pool {
     pub(crate) dark_hosts: BTreeSet<SmolStr>,
     /// Loads that somebody asked for.
     pub(crate) churns: Vec<Churn>,
+    /// How late the present step is done.
+    pub(crate) late: Duration,
     /// What scenarios did.
     pub(crate) log: Log,
     /// Changes whenever somebody who waits should look again.
@@ -113,6 +115,7 @@ impl Pool {
             dormant_guests: HashMap::new(),
             dark_hosts: BTreeSet::new(),
             churns: Vec::new(),
+            late: Duration::ZERO,
             log: Log::default(),
             stirs: 0,
         }
@@ -126,6 +129,7 @@ impl Pool {
         while let Some((at, step)) = self.schedule.due(now) {
             // At its own moment, however late we are: what follows from it then does not depend on how late.
             self.clock.set(at);
+            self.late = now.saturating_sub(at);
             self.take(step);
             self.keep_allowed();
         }

@@ -12,6 +12,8 @@ use crate::tasks::Origin;
 /// Objects that are looked at before a change is given up: with many of them, one that fits is among these.
 const LOOKS: usize = 200;
 
+/// VMs that are asked whether another host could run them, which is much to ask.
+const MIGRATION_LOOKS: usize = 4;
 /// What a VM may leave of its memory at most, in pages.
 const PAGES_SPARED: usize = 1024;
 /// Bytes of a page.
@@ -141,10 +143,13 @@ impl Pool {
     }
 
     fn migrate(&mut self, random: &mut Random) -> Option<String> {
-        let vm = self.some_vm(random, "pool_migrate")?;
-        let here = SmolStr::new(self.database.text("VM", &vm, "resident_on"));
-        let target =
-            self.some("host", random, |pool, host| *host != here && pool.can_host(&vm, host).is_ok())?;
+        // A VM whose disks one host alone reaches cannot go anywhere.
+        let (vm, target) = (0..MIGRATION_LOOKS).find_map(|_| {
+            let vm = self.some_vm(random, "pool_migrate")?;
+            let target =
+                self.choose_host_except(&vm, Some(self.database.text("VM", &vm, "resident_on"))).ok()?;
+            Some((vm, target))
+        })?;
         let options = Value::Struct(Struct::new());
         self.run("VM", "pool_migrate", vec![vm.as_str().into(), target.as_str().into(), options]);
         Some(format!("{} moves to {}", self.name("VM", &vm), self.name("host", &target)))

@@ -16,6 +16,9 @@ pub(crate) use changes::Kind;
 /// Changes come in bunches where there are more of them than fit into single moments.
 const TICK: Duration = Duration::from_millis(10);
 
+/// A machine that is this late is too slow for the load: changes are left out, or it would do nothing else any more.
+const LATE_MAX: Duration = Duration::from_secs(1);
+
 /// What of a hundred changes is what. Most of what a pool tells are numbers that a host or a guest measured.
 const MIXTURE: &[(usize, Kind)] = &[
     (75, Kind::Metrics),
@@ -36,7 +39,10 @@ pub(crate) struct Churn {
     rate: f64,
     begun: Moment,
     random: Random,
-    pub(crate) done: u64,
+    /// Changes that had their moment.
+    done: u64,
+    /// Those of them that were left out.
+    left_out: u64,
 }
 
 impl Pool {
@@ -44,16 +50,17 @@ impl Pool {
     pub(crate) fn begin_churn(&mut self, rate: f64) -> u64 {
         let id = self.churns.last().map_or(0, |last| last.id + 1);
         let random = Random::branch(self.options.seed, "churn", id);
-        let churn = Churn { id, rate, begun: self.clock.now(), random, done: 0 };
+        let churn = Churn { id, rate, begun: self.clock.now(), random, done: 0, left_out: 0 };
         self.schedule.add(churn.next(self.clock.now()), Step::Churn(id));
         self.churns.push(churn);
         id
     }
 
-    /// Ends a load and tells how many changes it made.
-    pub(crate) fn end_churn(&mut self, id: u64) -> Option<u64> {
+    /// Ends a load and tells how many changes it made, and how many it left out.
+    pub(crate) fn end_churn(&mut self, id: u64) -> Option<(u64, u64)> {
         let index = self.churns.iter().position(|churn| churn.id == id)?;
-        Some(self.churns.remove(index).done)
+        let churn = self.churns.remove(index);
+        Some((churn.done.saturating_sub(churn.left_out), churn.left_out))
     }
 
     /// Makes the changes that are due.
@@ -64,6 +71,15 @@ impl Pool {
         let missing = due.saturating_sub(churn.done);
         churn.done = due;
         let next = churn.next(now);
+        if self.late > LATE_MAX {
+            let first = churn.left_out == 0;
+            churn.left_out += missing;
+            self.schedule.add(next, Step::Churn(id));
+            if first {
+                self.note("this machine is too slow for the load: changes are left out".into(), false);
+            }
+            return;
+        }
         let mut random = churn.random.clone();
         self.schedule.add(next, Step::Churn(id));
         for _ in 0..missing {
@@ -121,7 +137,8 @@ mod tests {
     #[test]
     fn a_rate_is_kept_however_high_or_low() {
         for rate in [0.5, 7.0, 1000.0] {
-            let mut churn = Churn { id: 0, rate, begun: Moment::ZERO, random: Random::new(1), done: 0 };
+            let mut churn =
+                Churn { id: 0, rate, begun: Moment::ZERO, random: Random::new(1), done: 0, left_out: 0 };
             let (mut now, end) = (churn.next(Moment::ZERO), Duration::from_secs(20));
             while now <= end {
                 churn.done = churn.due(now);

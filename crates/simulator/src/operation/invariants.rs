@@ -482,7 +482,7 @@ fn a_load_leaves_the_pool_sound() {
         play.log = play.pool.log.from(0).into_iter().map(|happening| happening.what).collect();
         play.check();
     }
-    assert_eq!(play.pool.end_churn(load), Some(1200));
+    assert_eq!(play.pool.end_churn(load), Some((1200, 0)));
     play.pass(2000);
     play.check_quiet();
 }

@@ -51,7 +51,10 @@ impl Pool {
                 format!("hosts reach SR {} again", self.name("SR", &sr))
             }
             Ending::Churn(id) => match self.end_churn(id) {
-                Some(done) => format!("the load ends after {done} changes"),
+                Some((done, 0)) => format!("the load ends after {done} changes"),
+                Some((done, left_out)) => {
+                    format!("the load ends after {done} changes, {left_out} were left out")
+                }
                 None => return,
             },
         };
