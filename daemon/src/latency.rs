@@ -39,6 +39,22 @@ impl Latency {
         self.histogram.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
     }
 
+    /// How many lie up to each bound (microseconds, rising) and above the one before, at last those above all, and the sum
+    /// of all in seconds.
+    pub(crate) fn buckets(&self, bounds: &[u64]) -> (Vec<u64>, f64) {
+        let histogram = self.histogram.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut below = 0;
+        let mut counts = Vec::with_capacity(bounds.len() + 1);
+        for bound in bounds.iter().copied().chain([HOUR_MICROS]) {
+            let up_to = histogram.count_between(0, bound);
+            counts.push(up_to - below);
+            below = up_to;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a sum of times is a floating point number")]
+        let sum = histogram.mean() * histogram.len() as f64 / 1e6;
+        (counts, sum)
+    }
+
     pub(crate) fn percentiles(&self) -> Percentiles {
         let histogram = self.histogram.lock().unwrap_or_else(PoisonError::into_inner);
         let at = |quantile| Duration::from_micros(histogram.value_at_quantile(quantile));

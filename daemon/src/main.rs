@@ -3,10 +3,12 @@
 mod cause;
 mod cli;
 mod config;
+mod control;
 mod event;
 mod feed;
 mod latency;
 mod pulse;
+mod retention;
 mod router;
 mod service;
 mod story;

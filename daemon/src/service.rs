@@ -15,10 +15,12 @@ use xapi::codec::Limits;
 use xapi::{Client, Settings};
 
 use crate::config::{self, Config, GrantFile};
+use crate::control::{self, PluginSource, PluginState};
 use crate::feed::{self, Feed, Left, LivePool, OpenDeliveries, Tail};
 use crate::latency::{Latency, Percentiles};
 use crate::pulse::Pulses;
-use crate::router::{Installed, Shared, Worker};
+use crate::retention;
+use crate::router::{Installed, Orders, Shared, Worker, steering};
 use crate::story::Story;
 
 /// For a call to a pool as a whole; plugins may set a shorter one for theirs.
@@ -36,7 +38,8 @@ const LOGOUT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Service {
     journal: Journal,
     pools: Vec<LivePool>,
-    plugins: Vec<String>,
+    /// All that are configured, by name.
+    plugins: Vec<PluginSource>,
     story: Story,
     latency: Arc<Latency>,
     started: Instant,
@@ -83,7 +86,9 @@ impl Service {
         };
         let tail = Arc::new(Tail::new(service.journal.last()));
         let plugins = installed(&host, config);
-        let open = service.open_deliveries(&plugins).await?;
+        let loaded = || plugins.iter().filter_map(|(grant, state)| Some((*grant, state.as_ref().ok()?)));
+        let open = service.open_deliveries(loaded().map(|(_, installed)| &**installed)).await?;
+        let disabled = service.journal.listings().disabled().await?;
         let mut feeds = Vec::new();
         for pool in &config.pools {
             let kept = feed::kept(&service.journal, &pool.name).await?;
@@ -92,7 +97,7 @@ impl Service {
             // The pool may have to be found through a member while the configured one is down.
             client.learn_hosts(kept.world.of("host").map(|host| &**host));
             let live = LivePool::new(pool.name.as_str().into(), client, kept.world);
-            let wished = plugins.iter().filter(|(grant_file, _)| grant_file.covers(&pool.name));
+            let wished = loaded().filter(|(grant_file, _)| grant_file.covers(&pool.name));
             feeds.push(Feed::new(
                 live.clone(),
                 feed::followed(wished.flat_map(|(_, installed)| installed.classes())),
@@ -110,21 +115,33 @@ impl Service {
             story: service.story.clone(),
             latency: Arc::clone(&service.latency),
         };
-        for (grant_file, installed) in plugins {
-            let pools = service.pools.iter().filter(|pool| grant_file.covers(pool.name()));
-            let pools: HashMap<SmolStr, LivePool> =
-                pools.map(|pool| (pool.name().clone(), pool.clone())).collect();
-            let worker = Worker::new(
-                Arc::clone(&installed),
-                pools,
-                shared.clone(),
-                service.pulses.part(format!("the deliveries to {}", installed.name), WORKER_SILENCE),
-                service.stop_workers.subscribe(),
-            )
-            .await?;
-            service.plugins.push(installed.name.clone());
-            service.workers.spawn(async move { Ok(worker.run().await?) });
+        for (grant_file, loaded) in plugins {
+            let state = match loaded {
+                Ok(installed) => {
+                    let name = &installed.name;
+                    let off = disabled.iter().find(|disabled| disabled.plugin == *name);
+                    if let Some(off) = off {
+                        tracing::warn!(
+                            plugin = name,
+                            by = off.by.who,
+                            reason = off.by.reason,
+                            "the plugin is disabled"
+                        );
+                    }
+                    let (steering, orders) = steering(off.is_none());
+                    service.employ(grant_file, Arc::clone(&installed), shared.clone(), orders).await?;
+                    PluginState::Loaded { installed, steering }
+                }
+                Err(None) => PluginState::Off,
+                Err(Some(why)) => PluginState::LeftOut(why),
+            };
+            service.plugins.push(PluginSource { grant: grant_file.clone(), state });
         }
+        let keeping = retention::run(service.journal.clone(), config.keep, service.stop_feeds.subscribe());
+        service.feeds.spawn(async move {
+            keeping.await;
+            Ok(())
+        });
         // Only now: a plugin that is new begins after the last event, before the first fresh one.
         for feed in feeds {
             service.feeds.spawn(async move { Ok(feed.run().await?) });
@@ -132,13 +149,31 @@ impl Service {
         Ok(service)
     }
 
+    /// Gives a plugin its worker.
+    async fn employ(
+        &mut self,
+        grant_file: &GrantFile,
+        installed: Arc<Installed>,
+        shared: Shared,
+        orders: Orders,
+    ) -> Result<()> {
+        let pools = self.pools.iter().filter(|pool| grant_file.covers(pool.name()));
+        let pools: HashMap<SmolStr, LivePool> =
+            pools.map(|pool| (pool.name().clone(), pool.clone())).collect();
+        let pulse = self.pulses.part(format!("the deliveries to {}", installed.name), WORKER_SILENCE);
+        let worker =
+            Worker::new(installed, pools, shared, orders, pulse, self.stop_workers.subscribe()).await?;
+        self.workers.spawn(async move { Ok(worker.run().await?) });
+        Ok(())
+    }
+
     /// The deliveries that an earlier run left open: their tasks are still wanted.
     async fn open_deliveries(
         &self,
-        plugins: &[(&GrantFile, Arc<Installed>)],
+        plugins: impl Iterator<Item = &Installed>,
     ) -> Result<OpenDeliveries, journal::Error> {
         let mut open = OpenDeliveries::new();
-        for (_, installed) in plugins {
+        for installed in plugins {
             let progress = self.journal.progress(&installed.name, self.journal.last()).await?;
             open.extend(progress.open.iter().map(|open| (installed.name.as_str().into(), open.sequence)));
         }
@@ -150,9 +185,22 @@ impl Service {
         &self.pools
     }
 
-    /// The names of the plugins that run.
-    pub(crate) fn plugins(&self) -> &[String] {
-        &self.plugins
+    /// How many plugins are loaded.
+    pub(crate) fn loaded_plugins(&self) -> usize {
+        self.plugins.iter().filter(|plugin| matches!(plugin.state, PluginState::Loaded { .. })).count()
+    }
+
+    /// What can be looked at and steered.
+    pub(crate) fn sources(&self, control: config::Control) -> control::Sources {
+        control::Sources {
+            pools: self.pools.clone(),
+            plugins: self.plugins.clone(),
+            journal: self.journal.clone(),
+            pulses: self.pulses.clone(),
+            latency: Arc::clone(&self.latency),
+            started: self.started,
+            control,
+        }
     }
 
     /// What it does, as it happens.
@@ -204,35 +252,41 @@ impl Service {
             self.pools.iter().cloned().map(|pool| async move { pool.client().logout().await }).collect();
         // Whoever does not answer collects the session by itself.
         _ = tokio::time::timeout(LOGOUT_TIMEOUT, logouts.join_all()).await;
-        let counts = self.journal.counts().await.context("counting what the journal holds")?;
+        let counts = self.journal.listings().counts().await.context("counting what the journal holds")?;
         self.journal.close().await.context("closing the journal")?;
         Ok(Summary { ran: self.started.elapsed(), counts, latency: self.latency.percentiles(), drained })
     }
 }
 
-/// The plugins that can be loaded, each with its grant. The others are left out, with what is wrong in the log.
-fn installed<'c>(host: &Host, config: &'c Config) -> Vec<(&'c GrantFile, Arc<Installed>)> {
-    let mut all = Vec::new();
-    for grant_file in config.grants.iter().filter(|grant_file| grant_file.enabled) {
+/// What becomes of a configured plugin: it is loaded, or why not; nothing where its grant file says so.
+type Loaded = Result<Arc<Installed>, Option<String>>;
+
+/// All plugins with their grants. Those that cannot be loaded are left out, with what is wrong in the log.
+fn installed<'c>(host: &Host, config: &'c Config) -> Vec<(&'c GrantFile, Loaded)> {
+    let load = |grant_file: &GrantFile| {
+        if !grant_file.enabled {
+            return Err(None);
+        }
+        let plugin = &grant_file.name;
         match Installed::load(host, grant_file) {
             Ok(installed) => {
                 let version = &installed.plugin.manifest().version;
-                tracing::info!(plugin = installed.name, version, "plugin loaded");
+                tracing::info!(plugin, version, "plugin loaded");
                 if let Some(missing) = &installed.missing {
-                    let plugin = &installed.name;
                     tracing::warn!(plugin, missing, "the plugin asks for more than its grant allows");
                 }
-                all.push((grant_file, Arc::new(installed)));
+                Ok(Arc::new(installed))
             }
             Err(problems) => {
-                for problem in problems {
-                    let plugin = &grant_file.name;
-                    tracing::error!(plugin, "the plugin is left out: {}", problem.one_line());
+                let problems: Vec<String> = problems.iter().map(config::Problem::one_line).collect();
+                for problem in &problems {
+                    tracing::error!(plugin, "the plugin is left out: {problem}");
                 }
+                Err(Some(problems.join("; ")))
             }
         }
-    }
-    all
+    };
+    config.grants.iter().map(|grant_file| (grant_file, load(grant_file))).collect()
 }
 
 /// The client of a configured pool; nothing is connected yet.

@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod codegen;
+mod conformance;
 mod counts;
 mod demo;
 mod fuzz;
@@ -42,6 +43,8 @@ enum Command {
     },
     /// Run everything that CI runs
     Test,
+    /// Let clients that others wrote work a simulated pool: XenAPI of PyPI, xen-api of npm
+    TestConformance,
     /// Boot a small Debian with the shipped unit and prove the service under a real systemd (needs root)
     TestSystemd,
     /// Write the generated part of the XAPI model from its schema table
@@ -86,6 +89,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Setup => setup::everything().map(|()| ExitCode::SUCCESS),
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Test => gate::run(),
+        Command::TestConformance => conformance::command(),
         Command::TestSystemd => systemd::command(),
         Command::Codegen { check } => codegen::run(check).map(|()| ExitCode::SUCCESS),
         Command::Bench { arguments } => bench::run(&arguments),

@@ -9,22 +9,22 @@
 //! ```
 //!
 //! and once everything at or below a number is settled the cursor may move there, and the rows below it go. Three
-//! rules hold whatever the caller does: attempt numbers only rise, what is settled stays settled, and a cursor never
-//! passes a delivery that is open.
+//! rules hold whatever the caller does: attempt numbers only rise, what is settled stays settled unless an operator
+//! makes a dead letter come again (`dead::revive`), and a cursor never passes a delivery that is open.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::error::{Error, Fault};
 use crate::events::{self, bounded};
-use crate::state;
+use crate::{dead, state};
 
 /// How far a plugin has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// Every event at or below this number is settled.
     pub cursor: u64,
-    /// The deliveries above the cursor that were started, in the order of their events. An event above the cursor
-    /// that is not named here was never started.
+    /// The deliveries that were started, in the order of their events: those above the cursor, and below it dead letters
+    /// that come again. An event above the cursor that is not named here was never started.
     pub open: Vec<OpenDelivery>,
 }
 
@@ -98,6 +98,8 @@ pub enum Outcome {
         why: String,
         /// The last lines that the plugin logged, oldest first.
         log: Vec<String>,
+        /// As with [`Outcome::Retry`]: it matters if the letter is made to come again.
+        cut_short: bool,
     },
 }
 
@@ -108,25 +110,6 @@ pub struct StateWrite {
     pub key: String,
     /// The new value; `None` removes the key.
     pub value: Option<Vec<u8>>,
-}
-
-/// A delivery that was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Its own number, rising in the order in which letters died.
-    pub id: u64,
-    /// The plugin that could not deal with the event.
-    pub plugin: String,
-    /// The event's number.
-    pub sequence: u64,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was given up, in microseconds since 1970 UTC.
-    pub at_micros: i64,
-    /// Why.
-    pub why: String,
-    /// The last lines that the plugin logged, oldest first.
-    pub log: Vec<String>,
 }
 
 /// A plugin and its cursor.
@@ -151,14 +134,7 @@ pub(crate) fn progress(connection: &Connection, plugin: &str, start: u64) -> Res
         "SELECT sequence, attempt, cut_short, state, not_before_micros, why FROM delivery
          WHERE plugin = ?1 ORDER BY sequence",
     )?;
-    let open = select.query_map([plugin], |row| {
-        Ok(OpenDelivery {
-            sequence: row.get(0)?,
-            attempt: row.get(1)?,
-            cut_short: row.get(2)?,
-            state: open_state(row, 3)?,
-        })
-    })?;
+    let open = select.query_map([plugin], open_delivery)?;
     Ok(Progress { cursor, open: open.collect::<rusqlite::Result<_>>()? })
 }
 
@@ -187,13 +163,14 @@ pub(crate) fn ensure_started(
 }
 
 pub(crate) fn finish(connection: &Connection, finish: &Finish) -> Result<(), Fault> {
-    let Finish { plugin, sequence, attempt, at_micros, outcome, state, cursor } = finish;
+    let Finish { plugin, sequence, attempt, outcome, state, cursor, .. } = finish;
     admit(connection, plugin, *sequence, *attempt)?;
     let (name, not_before_micros, why, cut_short) = match outcome {
         Outcome::Retry { not_before_micros, why, cut_short } => {
             ("retry", Some(not_before_micros), Some(why), *cut_short)
         }
-        Outcome::Done | Outcome::Dead { .. } => ("settled", None, None, false),
+        Outcome::Done => ("settled", None, None, false),
+        Outcome::Dead { cut_short, .. } => ("settled", None, None, *cut_short),
     };
     connection
         .prepare_cached(
@@ -209,9 +186,10 @@ pub(crate) fn finish(connection: &Connection, finish: &Finish) -> Result<(), Fau
                  not_before_micros = excluded.not_before_micros, why = excluded.why",
         )?
         .execute(params![plugin, sequence, attempt, name, not_before_micros, why, cut_short])?;
-    if let Outcome::Dead { why, log } = outcome {
-        bury(connection, plugin, *sequence, *attempt, *at_micros, why, log)?;
+    if let Outcome::Dead { why, log, .. } = outcome {
+        dead::bury(connection, finish, why, log)?;
     }
+    forget_settled(connection, plugin, *sequence)?;
     state::write(connection, plugin, state)?;
     match cursor {
         Some(cursor) => advance(connection, plugin, *cursor),
@@ -221,19 +199,20 @@ pub(crate) fn finish(connection: &Connection, finish: &Finish) -> Result<(), Fau
 
 /// Moves the cursor up. One that is there already, or further, stays.
 pub(crate) fn advance(connection: &Connection, plugin: &str, to: u64) -> Result<(), Fault> {
-    if known_plugin(connection, plugin)? >= to {
+    let from = known_plugin(connection, plugin)?;
+    if from >= to {
         return Ok(());
     }
     known_event(connection, to)?;
     let mut select = connection.prepare_cached(
-        "SELECT sequence FROM delivery WHERE plugin = ?1 AND sequence <= ?2 AND state <> 'settled'
-         ORDER BY sequence LIMIT 1",
+        "SELECT sequence FROM delivery
+         WHERE plugin = ?1 AND sequence > ?2 AND sequence <= ?3 AND state <> 'settled' ORDER BY sequence LIMIT 1",
     )?;
-    if let Some(sequence) = select.query_row(params![plugin, to], |row| row.get(0)).optional()? {
+    if let Some(sequence) = select.query_row(params![plugin, from, to], |row| row.get(0)).optional()? {
         return Err(Error::Unsettled { plugin: plugin.to_owned(), sequence }.into());
     }
     connection
-        .prepare_cached("DELETE FROM delivery WHERE plugin = ?1 AND sequence <= ?2")?
+        .prepare_cached("DELETE FROM delivery WHERE plugin = ?1 AND sequence <= ?2 AND state = 'settled'")?
         .execute(params![plugin, to])?;
     connection
         .prepare_cached("UPDATE plugin SET cursor = ?2 WHERE name = ?1")?
@@ -241,28 +220,32 @@ pub(crate) fn advance(connection: &Connection, plugin: &str, to: u64) -> Result<
     Ok(())
 }
 
-/// The newest dead letters, newest first.
-pub(crate) fn dead(connection: &Connection, limit: usize) -> Result<Vec<DeadLetter>, Fault> {
+/// One delivery that has a row: above the cursor, or a dead letter that comes again.
+pub(crate) fn delivery(
+    connection: &Connection,
+    plugin: &str,
+    sequence: u64,
+) -> Result<Option<OpenDelivery>, Fault> {
     let mut select = connection.prepare_cached(
-        "SELECT id, plugin, sequence, attempts, at_micros, why FROM dead ORDER BY id DESC LIMIT ?1",
+        "SELECT sequence, attempt, cut_short, state, not_before_micros, why FROM delivery
+         WHERE plugin = ?1 AND sequence = ?2",
     )?;
-    let letters = select.query_map([bounded(limit as u64)], |row| {
-        Ok(DeadLetter {
-            id: row.get(0)?,
-            plugin: row.get(1)?,
-            sequence: row.get(2)?,
-            attempts: row.get(3)?,
-            at_micros: row.get(4)?,
-            why: row.get(5)?,
-            log: Vec::new(),
-        })
-    })?;
-    let mut letters: Vec<DeadLetter> = letters.collect::<rusqlite::Result<_>>()?;
-    let mut lines = connection.prepare_cached("SELECT line FROM dead_log WHERE dead = ?1 ORDER BY number")?;
-    for letter in &mut letters {
-        letter.log = lines.query_map([letter.id], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    }
-    Ok(letters)
+    Ok(select.query_row(params![plugin, bounded(sequence)], open_delivery).optional()?)
+}
+
+/// The open deliveries, lowest numbers first, of all plugins or of one.
+pub(crate) fn open(
+    connection: &Connection,
+    plugin: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, OpenDelivery)>, Fault> {
+    let mut select = connection.prepare_cached(
+        "SELECT sequence, attempt, cut_short, state, not_before_micros, why, plugin FROM delivery
+         WHERE state <> 'settled' AND (?1 IS NULL OR plugin = ?1) ORDER BY sequence, plugin LIMIT ?2",
+    )?;
+    let rows = select
+        .query_map(params![plugin, bounded(limit as u64)], |row| Ok((row.get(6)?, open_delivery(row)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(crate) fn plugins(connection: &Connection) -> Result<Vec<PluginCursor>, Fault> {
@@ -283,9 +266,7 @@ enum Admitted {
 /// Whether this attempt may start, act or end, seen from what is on disk.
 fn admit(connection: &Connection, plugin: &str, sequence: u64, attempt: u32) -> Result<Admitted, Fault> {
     let settled = || Error::Settled { plugin: plugin.to_owned(), sequence };
-    if sequence <= known_plugin(connection, plugin)? {
-        return Err(settled().into());
-    }
+    let cursor = known_plugin(connection, plugin)?;
     known_event(connection, sequence)?;
     let mut select = connection.prepare_cached(
         "SELECT attempt, state, not_before_micros, why FROM delivery WHERE plugin = ?1 AND sequence = ?2",
@@ -293,6 +274,9 @@ fn admit(connection: &Connection, plugin: &str, sequence: u64, attempt: u32) -> 
     let row = select
         .query_row(params![plugin, sequence], |row| Ok((row.get::<_, u32>(0)?, open_state(row, 1)?)))
         .optional()?;
+    if row.is_none() && sequence <= cursor {
+        return Err(settled().into());
+    }
     let (known, state) = row.unwrap_or((0, OpenState::Started));
     match state {
         OpenState::Settled => Err(settled().into()),
@@ -302,6 +286,17 @@ fn admit(connection: &Connection, plugin: &str, sequence: u64, attempt: u32) -> 
             Err(Error::StaleAttempt { plugin: plugin.to_owned(), sequence, attempt, known }.into())
         }
     }
+}
+
+/// A dead letter that came again lies at or below the cursor, which has passed by already.
+fn forget_settled(connection: &Connection, plugin: &str, sequence: u64) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "DELETE FROM delivery WHERE plugin = ?1 AND sequence = ?2 AND state = 'settled'
+             AND sequence <= (SELECT cursor FROM plugin WHERE name = ?1)",
+        )?
+        .execute(params![plugin, sequence])?;
+    Ok(())
 }
 
 fn mark_started(connection: &Connection, plugin: &str, sequence: u64, attempt: u32) -> Result<(), Fault> {
@@ -316,29 +311,6 @@ fn mark_started(connection: &Connection, plugin: &str, sequence: u64, attempt: u
     Ok(())
 }
 
-fn bury(
-    connection: &Connection,
-    plugin: &str,
-    sequence: u64,
-    attempts: u32,
-    at_micros: i64,
-    why: &str,
-    log: &[String],
-) -> Result<(), Fault> {
-    connection
-        .prepare_cached(
-            "INSERT INTO dead (plugin, sequence, attempts, at_micros, why) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![plugin, sequence, attempts, at_micros, why])?;
-    let dead = connection.last_insert_rowid();
-    let mut insert =
-        connection.prepare_cached("INSERT INTO dead_log (dead, number, line) VALUES (?1, ?2, ?3)")?;
-    for (number, line) in (1_i64..).zip(log) {
-        insert.execute(params![dead, number, line])?;
-    }
-    Ok(())
-}
-
 fn cursor(connection: &Connection, plugin: &str) -> rusqlite::Result<Option<u64>> {
     connection
         .prepare_cached("SELECT cursor FROM plugin WHERE name = ?1")?
@@ -346,7 +318,7 @@ fn cursor(connection: &Connection, plugin: &str) -> rusqlite::Result<Option<u64>
         .optional()
 }
 
-fn known_plugin(connection: &Connection, plugin: &str) -> Result<u64, Fault> {
+pub(crate) fn known_plugin(connection: &Connection, plugin: &str) -> Result<u64, Fault> {
     cursor(connection, plugin)?.ok_or_else(|| Error::UnknownPlugin { plugin: plugin.to_owned() }.into())
 }
 
@@ -356,6 +328,15 @@ fn known_event(connection: &Connection, sequence: u64) -> Result<(), Fault> {
         return Err(Error::UnknownEvent { sequence, last }.into());
     }
     Ok(())
+}
+
+fn open_delivery(row: &Row<'_>) -> rusqlite::Result<OpenDelivery> {
+    Ok(OpenDelivery {
+        sequence: row.get(0)?,
+        attempt: row.get(1)?,
+        cut_short: row.get(2)?,
+        state: open_state(row, 3)?,
+    })
 }
 
 fn open_state(row: &Row<'_>, at: usize) -> rusqlite::Result<OpenState> {

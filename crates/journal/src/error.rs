@@ -112,6 +112,12 @@ pub enum Error {
         /// The place of the call in the attempt.
         index: u32,
     },
+    /// No dead letter bears this number: there never was one, or it was made to come again or dropped.
+    #[error("dead letter {id} is not in the journal")]
+    UnknownDeadLetter {
+        /// The number that was asked for.
+        id: u64,
+    },
     /// No effect bears this number.
     #[error("effect {id} is not in the journal")]
     UnknownEffect {

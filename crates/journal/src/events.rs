@@ -85,6 +85,21 @@ pub struct StoredObject {
     pub payload: String,
 }
 
+/// Which events a listing is about. Without anything said: the newest of all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Only those after this number, and of them the oldest; otherwise the newest.
+    pub after: Option<u64>,
+    /// Only those of this pool.
+    pub pool: Option<String>,
+    /// Only those of this kind.
+    pub kind: Option<String>,
+    /// Only those about objects of this class, in any case of its letters.
+    pub class: Option<String>,
+    /// Only those about this object.
+    pub reference: Option<String>,
+}
+
 const SELECT: &str = "SELECT sequence, pool, kind, class, reference, at_micros, payload FROM event";
 
 pub(crate) fn append(connection: &Connection, append: &Append) -> Result<Range<u64>, Fault> {
@@ -173,6 +188,29 @@ pub(crate) fn read(connection: &Connection, after: u64, limit: usize) -> Result<
         connection.prepare_cached(&format!("{SELECT} WHERE sequence > ?1 ORDER BY sequence LIMIT ?2"))?;
     let rows = select.query_map([bounded(after), bounded(limit as u64)], stored)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The events that a filter lets through, in order.
+pub(crate) fn filtered(
+    connection: &Connection,
+    filter: &EventFilter,
+    limit: usize,
+) -> Result<Vec<StoredEvent>, Fault> {
+    let EventFilter { after, pool, kind, class, reference } = filter;
+    let order = if after.is_some() { "ASC" } else { "DESC" };
+    let mut select = connection.prepare_cached(&format!(
+        "{SELECT} WHERE sequence > ?1 AND (?2 IS NULL OR pool = ?2) AND (?3 IS NULL OR kind = ?3)
+         AND (?4 IS NULL OR class = ?4 COLLATE NOCASE) AND (?5 IS NULL OR reference = ?5)
+         ORDER BY sequence {order} LIMIT ?6"
+    ))?;
+    let after = bounded(after.unwrap_or_default());
+    let rows =
+        select.query_map(params![after, pool, kind, class, reference, bounded(limit as u64)], stored)?;
+    let mut found: Vec<StoredEvent> = rows.collect::<rusqlite::Result<_>>()?;
+    if filter.after.is_none() {
+        found.reverse();
+    }
+    Ok(found)
 }
 
 pub(crate) fn event(connection: &Connection, sequence: u64) -> Result<Option<StoredEvent>, Fault> {

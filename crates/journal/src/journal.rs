@@ -13,8 +13,10 @@ use crate::fate::Fate;
 use crate::open::{self, OpenError, Options};
 use crate::reader::Reader;
 use crate::writer::Writer;
-use crate::{Counts, DeadLetter, Effect, EffectId, Finish, Intent, PluginCursor, Progress};
-use crate::{counts, deliveries, effects, events, state};
+use crate::{
+    By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, OpenDelivery, Progress, Pruned, actions,
+    dead, deliveries, effects, events, prune, state, switch,
+};
 
 /// An open journal.
 ///
@@ -37,8 +39,7 @@ pub struct Journal {
 struct Threads {
     /// Answers the small questions on an event's way.
     road: Reader,
-    /// Answers the listings, which may be long, so that nothing on an event's way waits behind one.
-    listings: Reader,
+    listings: Listings,
     writer: Writer,
     fate: Arc<Fate>,
 }
@@ -58,7 +59,7 @@ impl Journal {
             source: Arc::new(source),
         };
         let reader = |name| Reader::spawn(name, open::reader(&file)?, Arc::clone(&fate)).map_err(no_thread);
-        let (road, listings) = (reader("journal-road")?, reader("journal-list")?);
+        let (road, listings) = (reader("journal-road")?, Listings::over(reader("journal-list")?));
         let writer = Writer::spawn(writer, lock, last, Arc::clone(&fate)).map_err(no_thread)?;
         Ok(Self { threads: Arc::new(Threads { road, listings, writer, fate }) })
     }
@@ -114,9 +115,7 @@ impl Journal {
     /// # Errors
     /// See [`Journal`].
     pub async fn objects(&self, pool: &str) -> Result<Vec<StoredObject>, Error> {
-        let pool = pool.to_owned();
-        let read = move |from: &_| events::objects(from, &pool, None, usize::MAX);
-        self.threads.listings.ask("reading a pool's objects", read).await
+        self.threads.listings.objects(pool.to_owned(), None, usize::MAX).await
     }
 
     /// A part of [`Journal::objects`]: at most `limit` of them, those after the class and reference given. For
@@ -130,13 +129,8 @@ impl Journal {
         after: Option<(&str, &str)>,
         limit: usize,
     ) -> Result<Vec<StoredObject>, Error> {
-        let pool = pool.to_owned();
         let after = after.map(|(class, reference)| (class.to_owned(), reference.to_owned()));
-        let read = move |from: &_| {
-            let after = after.as_ref().map(|(class, reference)| (class.as_str(), reference.as_str()));
-            events::objects(from, &pool, after, limit)
-        };
-        self.threads.listings.ask("reading a pool's objects", read).await
+        self.threads.listings.objects(pool.to_owned(), after, limit).await
     }
 
     /// The events after a number, in order, at most `limit`.
@@ -164,14 +158,6 @@ impl Journal {
         let plugin = plugin.to_owned();
         let work = move |to: &_| deliveries::progress(to, &plugin, start);
         self.threads.writer.write("reading a plugin's progress", work).await
-    }
-
-    /// Every plugin that was ever registered, by name, and its cursor.
-    ///
-    /// # Errors
-    /// See [`Journal`].
-    pub async fn plugins(&self) -> Result<Vec<PluginCursor>, Error> {
-        self.threads.listings.ask("reading the plugins", deliveries::plugins).await
     }
 
     /// Records that an attempt begins, and waits until that is durable.
@@ -221,12 +207,93 @@ impl Journal {
         self.threads.writer.write("moving a plugin's cursor", work).await
     }
 
-    /// The newest dead letters, newest first, at most `limit`.
+    /// A delivery that is above the cursor or comes again; `None` for one that was never started or is settled.
     ///
     /// # Errors
     /// See [`Journal`].
-    pub async fn dead(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        self.threads.listings.ask("reading dead letters", move |from| deliveries::dead(from, limit)).await
+    pub async fn delivery(&self, plugin: &str, sequence: u64) -> Result<Option<OpenDelivery>, Error> {
+        let plugin = plugin.to_owned();
+        let read = move |from: &_| deliveries::delivery(from, &plugin, sequence);
+        self.threads.road.ask("reading a delivery", read).await
+    }
+
+    /// Makes a dead letter come again: an open delivery, due at once, whose attempts are counted on. Gives the letter as it
+    /// was. Who did it is recorded.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeadLetter`]; see [`Journal`] for the others.
+    pub async fn revive(&self, id: u64, by: By) -> Result<DeadLetter, Error> {
+        self.threads
+            .writer
+            .write("making a dead letter come again", move |to| dead::revive(to, id, &by))
+            .await
+    }
+
+    /// Removes a dead letter for good, and gives it as it was. Who did it is recorded.
+    ///
+    /// # Errors
+    /// [`Error::UnknownDeadLetter`]; see [`Journal`] for the others.
+    pub async fn discard(&self, id: u64, by: By) -> Result<DeadLetter, Error> {
+        self.threads.writer.write("dropping a dead letter", move |to| dead::discard(to, id, &by)).await
+    }
+
+    /// Records that a plugin is switched off, and by whom. One that is off already stays as it was.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPlugin`]; see [`Journal`] for the others.
+    pub async fn disable(&self, plugin: &str, by: By) -> Result<(), Error> {
+        let plugin = plugin.to_owned();
+        let work = move |to: &_| switch::disable(to, &plugin, &by);
+        self.threads.writer.write("switching a plugin off", work).await
+    }
+
+    /// Records that a plugin is on again, and by whom.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPlugin`]; see [`Journal`] for the others.
+    pub async fn enable(&self, plugin: &str, by: By) -> Result<(), Error> {
+        let plugin = plugin.to_owned();
+        let work = move |to: &_| switch::enable(to, &plugin, &by);
+        self.threads.writer.write("switching a plugin on", work).await
+    }
+
+    /// Removes the events from before a time, and the recorded calls about them, as far as every plugin has dealt with them
+    /// and no dead letter needs them. In pieces: what is gone when this fails stays gone. Who did it is
+    /// recorded where anything went.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn prune(&self, before_micros: i64, by: By) -> Result<Pruned, Error> {
+        let mut pruned = Pruned::default();
+        loop {
+            let work = move |to: &_| prune::piece(to, before_micros);
+            let (piece, more) = self.threads.writer.write("removing old events", work).await?;
+            pruned.events += piece.events;
+            pruned.effects += piece.effects;
+            pruned.held_by = piece.held_by;
+            if !more {
+                break;
+            }
+        }
+        if pruned.events > 0 {
+            self.record("journal prune", &format!("{} events", pruned.events), by).await?;
+        }
+        Ok(pruned)
+    }
+
+    /// Records what a person did elsewhere than in the journal.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    async fn record(&self, verb: &str, subject: &str, by: By) -> Result<(), Error> {
+        let (verb, subject) = (verb.to_owned(), subject.to_owned());
+        let work = move |to: &_| actions::record(to, &by, &verb, &subject);
+        self.threads.writer.write("recording an action", work).await
+    }
+
+    /// What a person asks of the journal.
+    pub fn listings(&self) -> &Listings {
+        &self.threads.listings
     }
 
     /// Records a call before it is sent. Once this answers, the intent survives whatever happens.
@@ -263,7 +330,7 @@ impl Journal {
     /// # Errors
     /// See [`Journal`].
     pub async fn effects_since(&self, after: EffectId, limit: usize) -> Result<Vec<Effect>, Error> {
-        self.threads.listings.ask("reading effects", move |from| effects::since(from, after, limit)).await
+        self.threads.listings.effects_since(after, limit).await
     }
 
     /// What a plugin keeps under a key, `None` if nothing.
@@ -290,13 +357,5 @@ impl Journal {
         let (plugin, prefix, after) = (plugin.to_owned(), prefix.to_owned(), after.map(str::to_owned));
         let read = move |from: &_| state::keys(from, &plugin, &prefix, after.as_deref(), limit);
         self.threads.road.ask("reading a plugin's keys", read).await
-    }
-
-    /// How much the journal holds.
-    ///
-    /// # Errors
-    /// See [`Journal`].
-    pub async fn counts(&self) -> Result<Counts, Error> {
-        self.threads.listings.ask("counting", counts::counts).await
     }
 }

@@ -5,9 +5,12 @@
 //! - **events**, numbered without a hole from 1, with the picture of the pool (**objects**) and the **position** in
 //!   the pool's own stream that belong to them; the three are written in one transaction ([`Journal::append`]);
 //! - for each plugin a **cursor** and the **deliveries** above it ([`Journal::progress`], [`Journal::start`],
-//!   [`Journal::finish`]); what was given up is a **dead letter**;
+//!   [`Journal::finish`]); what was given up is a **dead letter**, which a person can make come again;
 //! - **effects**: what a plugin was about to do and how it went ([`Journal::intend`], [`Journal::conclude`]);
-//! - each plugin's own **state**, written together with the outcome of a delivery.
+//! - each plugin's own **state**, written together with the outcome of a delivery;
+//! - **actions**: what people did, with their names and reasons.
+//!
+//! What people ask of it are [`Listings`], which can also be read while no daemon runs.
 //!
 //! What it promises: an answer `Ok` to a write means that the write is on disk and stays there through a kill and a
 //! power cut; an error means that nothing of it was written, save [`Error::Broken`], after which only a new open can
@@ -22,25 +25,39 @@
 //! (each in its own savepoint), commits once and then answers all of them (group commit
 //! with `synchronous=FULL`). Reads go to read-only connections on their own threads and never wait for the writer.
 
+mod actions;
+mod backup;
+mod check;
 mod counts;
+mod dead;
 mod deliveries;
 mod effects;
 mod error;
 mod events;
 mod fate;
 mod journal;
+mod listings;
 mod open;
+mod prune;
 mod reader;
+mod salvage;
 mod schema;
 mod state;
+mod switch;
 mod writer;
 
+pub use actions::{Action, By};
+pub use backup::{Backed, BackupError, backup};
+pub use check::{Checked, check};
 pub use counts::Counts;
-pub use deliveries::{
-    DeadLetter, Finish, OpenDelivery, OpenState, Outcome, PluginCursor, Progress, StateWrite,
-};
+pub use dead::DeadLetter;
+pub use deliveries::{Finish, OpenDelivery, OpenState, Outcome, PluginCursor, Progress, StateWrite};
 pub use effects::{Conclusion, Effect, EffectId, Intent};
 pub use error::{Cause, Error};
-pub use events::{Append, NewEvent, ObjectChange, StoredEvent, StoredObject};
+pub use events::{Append, EventFilter, NewEvent, ObjectChange, StoredEvent, StoredObject};
 pub use journal::Journal;
+pub use listings::Listings;
 pub use open::{OpenError, Options};
+pub use prune::Pruned;
+pub use salvage::{SalvageError, Salvaged, salvage};
+pub use switch::Disabled;

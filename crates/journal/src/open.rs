@@ -82,6 +82,25 @@ pub enum OpenError {
         /// The newest format that this program knows.
         known: i32,
     },
+    /// There is no journal in the folder.
+    #[error("there is no journal {}", .file.display())]
+    Missing {
+        /// The file that is not there.
+        file: PathBuf,
+    },
+    /// An older version of this program has written the file, and it was only to be read.
+    #[error(
+        "the journal {} has the older format {found}: start the daemon once, which brings it to format {known}",
+        .file.display()
+    )]
+    Older {
+        /// The file.
+        file: PathBuf,
+        /// The format that the file has.
+        found: i32,
+        /// The format that this program knows.
+        known: i32,
+    },
     /// The file contradicts itself.
     #[error("the journal {} is damaged", .file.display())]
     Damaged {
@@ -142,7 +161,25 @@ pub(crate) fn open(folder: &Path, options: &Options) -> Result<Opened, OpenError
     Ok(Opened { file, writer, lock, last })
 }
 
-/// A read-only connection to a journal that is open.
+/// The journal's file in a folder, if it is there and may be read.
+pub(crate) fn existing(folder: &Path) -> Result<PathBuf, OpenError> {
+    let file = folder.join(FILE);
+    match File::open(&file) {
+        Ok(_) => Ok(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(OpenError::Missing { file }),
+        Err(source) => Err(OpenError::Failed { file, doing: "opening the file", source: Arc::new(source) }),
+    }
+}
+
+/// Refuses a file that is no journal of the format that this program writes.
+pub(crate) fn of_this_format(connection: &Connection, file: &Path) -> Result<(), OpenError> {
+    match inspect(connection, file)? {
+        schema::VERSION => Ok(()),
+        found => Err(OpenError::Older { file: file.to_owned(), found, known: schema::VERSION }),
+    }
+}
+
+/// A read-only connection to the journal.
 pub(crate) fn reader(file: &Path) -> Result<Connection, OpenError> {
     let reader = connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     reader
@@ -152,7 +189,7 @@ pub(crate) fn reader(file: &Path) -> Result<Connection, OpenError> {
     Ok(reader)
 }
 
-fn lock(folder: &Path, file: &Path) -> Result<File, OpenError> {
+pub(crate) fn lock(folder: &Path, file: &Path) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Folder { folder: folder.to_owned(), source };
     if !fs::metadata(folder).map_err(unusable)?.is_dir() {
         return Err(unusable(io::ErrorKind::NotADirectory.into()));
@@ -284,7 +321,7 @@ fn consistent(connection: &Connection, file: &Path) -> Result<u64, OpenError> {
     }
 }
 
-fn failure(file: &Path, doing: &'static str) -> impl Fn(rusqlite::Error) -> OpenError {
+pub(crate) fn failure(file: &Path, doing: &'static str) -> impl Fn(rusqlite::Error) -> OpenError {
     let file = file.to_owned();
     move |error| match Error::of_store(doing, error) {
         Error::Broken { source, .. } if is_damage(&source) => {

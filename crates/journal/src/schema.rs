@@ -11,7 +11,7 @@ pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"XAPJ");
 /// The version of the tables that this program writes.
 pub(crate) const VERSION: i32 = STEPS.len() as i32;
 
-const STEPS: &[&str] = &[FIRST];
+const STEPS: &[&str] = &[FIRST, OPERATED];
 
 const FIRST: &str = "
     -- The number of the last event. Kept apart from the events, so that numbers are not used again when old events
@@ -99,6 +99,28 @@ const FIRST: &str = "
         outcome TEXT,
         concluded_at_micros INTEGER CHECK ((concluded_at_micros IS NULL) = (outcome IS NULL)),
         UNIQUE (plugin, sequence, attempt, call_index)
+    ) STRICT;
+";
+
+/// What operators do: dead letters that come again, plugins that are switched off, and who did what.
+const OPERATED: &str = "
+    ALTER TABLE dead ADD COLUMN cut_short INTEGER NOT NULL DEFAULT 0 CHECK (cut_short >= 0);
+
+    -- A plugin that is not named here is on.
+    CREATE TABLE disabled (
+        plugin TEXT PRIMARY KEY NOT NULL REFERENCES plugin (name),
+        at_micros INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        reason TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE action (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at_micros INTEGER NOT NULL,
+        who TEXT NOT NULL,
+        verb TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        reason TEXT NOT NULL
     ) STRICT;
 ";
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use smol_str::SmolStr;
+use xapi::model::schema::{self, Field, Type};
 
 use crate::event::{Change, Operation, Subject};
 
@@ -36,6 +37,9 @@ pub struct ObjectInterest {
     /// Modifications only when one of these fields changed; any field when empty. Additions and deletions are heard
     /// whatever the fields.
     pub fields: BTreeSet<SmolStr>,
+    /// Fields that lead to objects which belong to this one, such as a VM's `guest_metrics`: a change of such an object is
+    /// heard as a modification of this field.
+    pub with: BTreeSet<SmolStr>,
 }
 
 impl Subscription {
@@ -56,7 +60,33 @@ impl ObjectInterest {
             && self.on.contains(&change.operation)
             && (change.operation != Operation::Modified
                 || self.fields.is_empty()
-                || change.changed.iter().any(|field| self.fields.contains(field)))
+                || change
+                    .changed
+                    .iter()
+                    .any(|field| self.fields.contains(field) || self.with.contains(field)))
+    }
+
+    /// The fields of `with` that lead to objects of this class.
+    pub fn joined(&self, class: &str) -> impl Iterator<Item = &'static Field> {
+        let fields = schema::class(&self.class).map_or(&[][..], |class| class.fields);
+        fields.iter().filter(move |field| {
+            self.with.contains(field.name) && target(field).is_some_and(|target| target == class)
+        })
+    }
+
+    /// The classes that `with` leads to.
+    pub fn joined_classes(&self) -> impl Iterator<Item = &'static str> {
+        let fields = schema::class(&self.class).map_or(&[][..], |class| class.fields);
+        fields.iter().filter(|field| self.with.contains(field.name)).filter_map(target)
+    }
+}
+
+/// The class that a field leads to, by one reference or by several.
+pub(crate) fn target(field: &Field) -> Option<&'static str> {
+    match &field.kind {
+        Type::Ref(class) => Some(class),
+        Type::Set(Type::Ref(class)) => Some(class),
+        _ => None,
     }
 }
 
@@ -65,15 +95,17 @@ mod tests {
     use super::*;
     use crate::event::{Connection, Ending, TaskOutcome};
 
-    fn objects(on: &[Operation], fields: &[&str]) -> Subscription {
-        Subscription {
-            name: "s".into(),
-            interest: Interest::Objects(ObjectInterest {
-                class: "VM".into(),
-                on: on.iter().copied().collect(),
-                fields: fields.iter().map(SmolStr::new).collect(),
-            }),
+    fn interest(on: &[Operation], fields: &[&str], with: &[&str]) -> ObjectInterest {
+        ObjectInterest {
+            class: "VM".into(),
+            on: on.iter().copied().collect(),
+            fields: fields.iter().map(SmolStr::new).collect(),
+            with: with.iter().map(SmolStr::new).collect(),
         }
+    }
+
+    fn objects(on: &[Operation], fields: &[&str]) -> Subscription {
+        Subscription { name: "s".into(), interest: Interest::Objects(interest(on, fields, &[])) }
     }
 
     fn change(class: &str, operation: Operation, changed: &[&str]) -> Subject {
@@ -109,6 +141,19 @@ mod tests {
                 "{on:?} {fields:?} {class} {operation:?} {changed:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_belongs_to_an_object_is_heard_by_the_field_that_leads_there() {
+        let interest = interest(&[Operation::Modified], &["power_state"], &["guest_metrics", "VIFs"]);
+        let joined = |class: &str| interest.joined(class).map(|field| field.name).collect::<Vec<_>>();
+        assert_eq!(joined("VM_guest_metrics"), ["guest_metrics"]);
+        assert_eq!(joined("VIF"), ["VIFs"]);
+        assert_eq!(joined("VBD"), [""; 0], "nobody asked for it");
+        assert_eq!(interest.joined_classes().collect::<BTreeSet<_>>(), ["VIF", "VM_guest_metrics"].into());
+        let subscription = Subscription { name: "s".into(), interest: Interest::Objects(interest) };
+        assert!(subscription.wants(&change("VM", Operation::Modified, &["guest_metrics"])));
+        assert!(!subscription.wants(&change("VM", Operation::Modified, &["VBDs"])));
     }
 
     #[test]

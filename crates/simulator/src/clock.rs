@@ -50,6 +50,11 @@ impl Clock {
         Value::DateTime(self.date_text())
     }
 
+    /// The present moment in whole seconds since 1970.
+    pub(crate) fn unix_seconds(&self) -> i64 {
+        self.epoch.checked_add(self.now).unwrap_or(jiff::Timestamp::MAX).as_second()
+    }
+
     /// The date's text so many seconds ago; texts of dates compare as the dates do.
     pub(crate) fn date_before(&self, seconds: i64) -> SmolStr {
         let span = jiff::SignedDuration::from_secs(seconds);

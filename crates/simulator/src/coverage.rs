@@ -28,7 +28,7 @@ pub fn coverage() -> Vec<ClassCoverage> {
                 ClassCoverage { class: class.name, done: Vec::new(), unknown: Vec::new(), generated: 0 };
             for method in class.methods.iter().filter(|method| method.removed.is_none()) {
                 let done =
-                    dispatch::is_built_in(class.name, method.name) || Handler::of(class, method.name).known();
+                    dispatch::is_built_in(class.name, method.name) || Handler::of(class, method).known();
                 match (done, method.generated) {
                     (true, true) => covered.generated += 1,
                     (true, false) => covered.done.push(method.name),

@@ -26,6 +26,20 @@ pub(crate) struct Database {
     /// What a saved state held beside.
     pub(crate) kept: Kept,
     changes: Vec<Change>,
+    /// Whether somebody wants to know of everything that happens.
+    watched: bool,
+    occurrences: Vec<Occurrence>,
+}
+
+/// One change of one row with its picture, for whoever wants a log and not a difference.
+#[derive(Debug)]
+pub(crate) struct Occurrence {
+    pub(crate) class: &'static str,
+    pub(crate) reference: SmolStr,
+    /// `add`, `mod` or `del`.
+    pub(crate) operation: &'static str,
+    /// The record after the change; of what was deleted, the last one.
+    pub(crate) snapshot: Struct,
 }
 
 /// What was written, for whoever follows from it.
@@ -81,7 +95,14 @@ impl Database {
                 graves: VecDeque::new(),
             })
             .collect();
-        Database { tables, generation: 1, kept: Kept::default(), changes: Vec::new() }
+        Database {
+            tables,
+            generation: 1,
+            kept: Kept::default(),
+            changes: Vec::new(),
+            watched: false,
+            occurrences: Vec::new(),
+        }
     }
 
     /// The number of the last write.
@@ -172,6 +193,40 @@ impl Database {
         std::mem::take(&mut self.changes)
     }
 
+    /// Says whether pictures of all changes are wanted from now on.
+    pub(crate) fn watch(&mut self, watched: bool) {
+        self.watched = watched;
+    }
+
+    /// What happened since the last time while it was watched, oldest first.
+    pub(crate) fn take_occurrences(&mut self) -> Vec<Occurrence> {
+        std::mem::take(&mut self.occurrences)
+    }
+
+    /// Keeps the picture of something that happened beside the tables, such as to a message.
+    pub(crate) fn note(&mut self, occurrence: Occurrence) {
+        if self.watched {
+            self.occurrences.push(occurrence);
+        }
+    }
+
+    /// Keeps the picture of a row that was added or changed.
+    fn note_row(&mut self, table: usize, reference: &str, operation: &'static str) {
+        if !self.watched {
+            return;
+        }
+        let Some(table) = self.tables.get(table).filter(|table| table.entry.class.events) else { return };
+        if let Some((reference, row)) = table.rows.get_key_value(reference) {
+            let (reference, snapshot) = (reference.clone(), table.record(row));
+            self.occurrences.push(Occurrence {
+                class: table.entry.class.name,
+                reference,
+                operation,
+                snapshot,
+            });
+        }
+    }
+
     /// Counts a change that is no row's, such as a message, and returns its number.
     pub(crate) fn bump(&mut self) -> i64 {
         self.generation += 1;
@@ -200,6 +255,7 @@ impl Database {
             table.put(reference.clone(), row);
         }
         self.changes.push(Change { class: entry.class.name, reference: reference.clone(), field: None });
+        self.note_row(entry.position, reference, "add");
         for (position, value) in links {
             if let Some(End::Points(place) | End::Shares(place)) = entry.ends.get(position) {
                 for target in references(&value) {
@@ -240,6 +296,7 @@ impl Database {
         self.generation = generation;
         let field = entry.class.fields.get(position).map(|field| field.name);
         self.changes.push(Change { class: entry.class.name, reference: reference.into(), field });
+        self.note_row(entry.position, reference, "mod");
         if let End::Points(place) | End::Shares(place) = end {
             for gone in before.iter().filter(|gone| !after.contains(gone)) {
                 self.unlink(place, gone, reference, generation);
@@ -259,6 +316,11 @@ impl Database {
         self.generation += 1;
         let generation = self.generation;
         self.kept.forget(entry.position, &name);
+        if self.watched && entry.class.events {
+            let (class, reference) = (entry.class.name, name.clone());
+            let snapshot = table.record(&row);
+            self.occurrences.push(Occurrence { class, reference, operation: "del", snapshot });
+        }
         table.graves.push_back(Grave { reference: name, created: row.created, deleted: generation });
         if table.graves.len() > GRAVES_MAX {
             table.graves.drain(..table.graves.len() - GRAVES_KEPT);
@@ -280,6 +342,7 @@ impl Database {
         let position = catalog::entry(class)?.position;
         self.tables.get_mut(position)?.stamp(reference, before + 1)?;
         self.generation = before + 2;
+        self.note_row(position, reference, "mod");
         Some(before)
     }
 
@@ -350,7 +413,7 @@ impl Database {
             && !set.iter().any(|element| element.as_str() == Some(reference))
         {
             set.insert(0, reference.into());
-            self.note(place, target, generation);
+            self.relinked(place, target, generation);
         }
     }
 
@@ -359,18 +422,19 @@ impl Database {
             && let Some(index) = set.iter().position(|element| element.as_str() == Some(reference))
         {
             set.remove(index);
-            self.note(place, target, generation);
+            self.relinked(place, target, generation);
         }
     }
 
     /// A set was changed.
-    fn note(&mut self, place: Place, target: &str, generation: i64) {
+    fn relinked(&mut self, place: Place, target: &str, generation: i64) {
         if let Some(table) = self.tables.get_mut(place.table) {
             table.stamp(target, generation);
         }
         let Some(entry) = catalog::entries().get(place.table) else { return };
         let field = entry.class.fields.get(place.field).map(|field| field.name);
         self.changes.push(Change { class: entry.class.name, reference: target.into(), field });
+        self.note_row(place.table, target, "mod");
     }
 
     /// The set at a place of a row.

@@ -13,10 +13,13 @@ use crate::arguments::{self, Arguments};
 use crate::events::Subscription;
 use crate::pool::Pool;
 use crate::tasks::{Origin, Outcome};
-use crate::{failures, generated, methods, roles};
+use crate::{emergency, failures, generated, methods, roles};
 
 /// Seconds at speed 1 that a refused login is kept waiting, as xapi does against guessing.
 const REFUSAL_DELAY: f64 = 5.0;
+
+/// What a method that nobody knows is taken for.
+const EXTENSION: &str = "host.call_extension";
 
 /// The way a call came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +51,15 @@ pub(crate) enum Answer {
     Task(SmolStr),
     /// Wait until there is something to tell.
     Events(Subscription),
+    /// The same in the old way, for this session.
+    NextEvents(SmolStr),
 }
 
 /// A method to run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Handler {
     class: &'static Class,
-    method: &'static str,
+    method: &'static Method,
     way: Way,
 }
 
@@ -73,11 +78,11 @@ enum Way {
 
 impl Handler {
     /// How a method of the datamodel is done here.
-    pub(crate) fn of(class: &'static Class, method: &'static str) -> Self {
-        let way = methods::of(class.name, method)
+    pub(crate) fn of(class: &'static Class, method: &'static Method) -> Self {
+        let way = methods::of(class.name, method.name)
             .map(Way::Custom)
-            .or_else(|| generated::kind(class, method).map(Way::Generated))
-            .or_else(|| methods::plain_setter(class, method).map(Way::Plain))
+            .or_else(|| generated::kind(class, method.name).map(Way::Generated))
+            .or_else(|| methods::plain_setter(class, method.name).map(Way::Plain))
             .unwrap_or(Way::Unknown);
         Handler { class, method, way }
     }
@@ -87,13 +92,18 @@ impl Handler {
         !matches!(self.way, Way::Unknown)
     }
 
+    /// Runs it, if the session's role allows it.
     pub(crate) fn run(self, pool: &mut Pool, arguments: &Arguments) -> Result<Outcome, Failure> {
-        pool.assert_spared(self.class.name, self.method, arguments)?;
+        pool.assert_spared(self.class.name, self.method.name, arguments)?;
+        let full = || format!("{}.{}", self.class.name, self.method.name);
+        if let Some(role) = pool.role(&arguments.session) {
+            roles::permit(role, &full(), self.method)?;
+        }
         match self.way {
             Way::Custom(custom) => custom(pool, arguments),
             Way::Generated(kind) => generated::run(pool, self.class, kind, arguments),
             Way::Plain(setter) => setter.run(pool, self.class, arguments),
-            Way::Unknown => Err(failures::method_unknown(&format!("{}.{}", self.class.name, self.method))),
+            Way::Unknown => Err(failures::method_unknown(&full())),
         }
     }
 }
@@ -106,12 +116,11 @@ impl Pool {
         if let Some(failure) = &self.trouble.emergency {
             return Answer::Early(failure.clone());
         }
+        if let Some(answer) = self.answer_alone(call, &request.door) {
+            return answer;
+        }
         if let Door::Network(host) = &request.door {
             if let Some(failure) = self.trouble.stranded.get(host) {
-                // One of the few calls that need no database.
-                if call.method == "host.is_in_emergency_mode" {
-                    return Answer::Reply(Ok(true.into()));
-                }
                 return Answer::Early(failure.clone());
             }
             let named = self.trouble.slave_of.as_deref();
@@ -171,13 +180,11 @@ impl Pool {
         if has_session(method.parameters) {
             let session = arguments.session.clone();
             self.admit(&session)?;
-            if let Some(role) = self.role(&session) {
-                roles::permit(role, &full, method)?;
-            }
         }
-        let handler = Handler::of(class, method.name);
+        let handler = Handler::of(class, method);
         match (class.name, method.name) {
             ("event", "from") => return Ok(Answer::Events(Subscription::new(&arguments)?)),
+            ("event", "next") => return Ok(Answer::NextEvents(arguments.session)),
             ("task" | "event", _) if !asynchronous => {}
             _ if asynchronous => {
                 let label = format!("Async.{full}");
@@ -205,15 +212,17 @@ impl Pool {
         self.trouble.failure(&format!("{class}.{method}"), &arguments.values).map_or(Ok(()), Err)
     }
 
-    /// A method that nobody knows is taken for an extension: its session is checked first.
+    /// A method that nobody knows is taken for an extension: its session is checked, and whether it may call one.
     fn unknown(&mut self, name: &str, call: &Call) -> Failure {
-        match call.arguments.first() {
-            None => failures::method_unknown(name),
-            Some(session) => match self.admit(session.as_str().unwrap_or_default()) {
-                Ok(()) => failures::method_unknown(name),
-                Err(failure) => failure,
-            },
-        }
+        let Some(session) = call.arguments.first().map(|session| session.as_str().unwrap_or_default()) else {
+            return failures::method_unknown(name);
+        };
+        let permitted =
+            self.admit(session).and_then(|()| match (self.role(session), schema::method(EXTENSION)) {
+                (Some(role), Some((_, method))) => roles::permit(role, EXTENSION, method),
+                _ => Ok(()),
+            });
+        permitted.err().unwrap_or_else(|| failures::method_unknown(name))
     }
 
     fn log_in(&mut self, arguments: &Arguments, door: &Door) -> Answer {
@@ -223,13 +232,16 @@ impl Pool {
         let refused = self.trouble.refused_logins > 0;
         self.trouble.refused_logins = self.trouble.refused_logins.saturating_sub(1);
         let other = self.users.iter().find(|other| other.name == user && other.password == password);
-        let other = other.map(|other| (other.name.clone(), other.role));
-        if !refused && (right || *door == Door::Local) {
-            return Answer::Reply(Ok(Value::String(self.open_session(arguments.text(3), None))));
-        }
-        if !refused && other.is_some() {
-            return Answer::Reply(Ok(Value::String(self.open_session(arguments.text(3), other))));
-        }
+        let session = match other.cloned() {
+            _ if refused => None,
+            _ if right || *door == Door::Local => Some(self.open_session(arguments.text(3), None)),
+            other => other.map(|other| self.open_session(arguments.text(3), Some(&other))),
+        };
+        session.map_or_else(|| self.refuse_login(user), |session| Answer::Reply(Ok(Value::String(session))))
+    }
+
+    /// The answer to a wrong password, which comes late.
+    pub(crate) fn refuse_login(&self, user: &str) -> Answer {
         let failure = Failure::new("SESSION_AUTHENTICATION_FAILED", [user, "Authentication failure"]);
         Answer::Later(self.clock.lasting(REFUSAL_DELAY), Err(failure))
     }
@@ -237,12 +249,13 @@ impl Pool {
 
 /// Methods that are answered by dispatching itself, for they concern sessions or wait.
 pub(crate) fn is_built_in(class: &str, method: &str) -> bool {
-    matches!((class, method), ("session", "login_with_password") | ("event", "from"))
+    matches!((class, method), ("session", "login_with_password") | ("event", "from" | "next"))
+        || emergency::is_emergency_call(class, method)
 }
 
 /// How a method is done, by its wire name.
 pub(crate) fn handler(name: &str) -> Option<Handler> {
-    exact(name).map(|(class, method)| Handler::of(class, method.name))
+    exact(name).map(|(class, method)| Handler::of(class, method))
 }
 
 /// A method by its wire name, `VM.start`, or by the other one that xapi takes, `VM_start`.
@@ -261,7 +274,7 @@ fn exact(name: &str) -> Option<(&'static Class, &'static Method)> {
 }
 
 /// Takes the arguments apart: the session, and the others typed.
-fn taken(
+pub(crate) fn taken(
     name: &str,
     parameters: &'static [Parameter],
     optional: usize,

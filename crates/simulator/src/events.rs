@@ -34,8 +34,9 @@ pub(crate) struct Subscription {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Token(i64, i64);
 
+/// Classes and objects that somebody asked for.
 #[derive(Debug, Clone, Default)]
-struct Wanted {
+pub(crate) struct Wanted {
     everything: bool,
     classes: HashSet<String>,
     objects: HashSet<(String, String)>,
@@ -163,16 +164,34 @@ impl Token {
 impl Wanted {
     fn new<'w>(words: impl Iterator<Item = &'w str>) -> Self {
         let mut wanted = Wanted::default();
+        wanted.add(words);
+        wanted
+    }
+
+    /// Asks for more: `*`, a class in any case, or one object as `class/reference`.
+    pub(crate) fn add<'w>(&mut self, words: impl Iterator<Item = &'w str>) {
         for word in words {
             match word.split_once('/') {
-                None if word == "*" => wanted.everything = true,
-                None => _ = wanted.classes.insert(word.to_ascii_lowercase()),
+                None if word == "*" => self.everything = true,
+                None => _ = self.classes.insert(word.to_ascii_lowercase()),
                 Some((class, reference)) => {
-                    wanted.objects.insert((class.to_ascii_lowercase(), reference.to_owned()));
+                    self.objects.insert((class.to_ascii_lowercase(), reference.to_owned()));
                 }
             }
         }
-        wanted
+    }
+
+    /// Asks no more for exactly these; what another word asks for stays asked for.
+    pub(crate) fn remove<'w>(&mut self, words: impl Iterator<Item = &'w str>) {
+        for word in words {
+            match word.split_once('/') {
+                None if word == "*" => self.everything = false,
+                None => _ = self.classes.remove(&word.to_ascii_lowercase()),
+                Some((class, reference)) => {
+                    self.objects.remove(&(class.to_ascii_lowercase(), reference.to_owned()));
+                }
+            }
+        }
     }
 
     fn class(&self, class: &str) -> bool {
@@ -183,7 +202,8 @@ impl Wanted {
         self.class(class) || self.objects.iter().any(|(of, _)| of == class)
     }
 
-    fn object(&self, class: &str, reference: &str) -> bool {
+    /// Whether this object is asked for; its class in lower case.
+    pub(crate) fn object(&self, class: &str, reference: &str) -> bool {
         self.class(class) || self.objects.contains(&(class.to_owned(), reference.to_owned()))
     }
 }

@@ -11,8 +11,10 @@ use xapi::{Struct, Value};
 
 use crate::catalog::{self, End};
 use crate::certificates::RotationError;
+use crate::roles::User;
 use crate::scenario::{Happening, Scenario};
 use crate::shell::Shared;
+use crate::toolstack::Restart;
 use crate::trouble::{Calls, FailingCalls, Latency, Methods, Reach, RuleId, Spoil};
 use crate::{arguments, failures};
 
@@ -177,16 +179,18 @@ impl PoolHandle {
         self.shared.with(|pool| pool.add_host(&new))
     }
 
-    /// Does to the memory of the pool what a restart of xapi does: sessions, tasks and remembered deletions are gone,
-    /// every row looks newly made.
+    /// Restarts the coordinator's toolstack. At once sessions, tasks and remembered deletions are gone and every row
+    /// looks newly made; connections end, calls under way without an answer. For a second at speed 1 all doors refuse,
+    /// for two more HTTPS takes connections and closes them, then the pool answers again.
     pub fn restart_toolstack(&self) {
-        self.shared.with(crate::pool::Pool::restart);
+        self.shared.with(|pool| pool.restart(Restart::ByScript));
     }
 
-    /// The same after a crash that lost the last writes: the counter of changes goes back by so many, so that tokens of
-    /// before point into the future. The rows themselves stay as they are.
+    /// Lets xapi crash and lose its last writes: the counter of changes goes back by so many, so that tokens of before
+    /// point into the future. The rows themselves stay as they are. The TLS front lives on: for two seconds at speed 1
+    /// HTTPS takes connections and closes them while the other doors refuse.
     pub fn restart_toolstack_losing(&self, changes: u32) {
-        self.shared.with(|pool| pool.restart_losing(changes));
+        self.shared.with(|pool| pool.restart_losing(Restart::ByItself, changes));
     }
 
     /// Makes a member the coordinator at once: all toolstacks restart, and the doors of all other hosts answer
@@ -197,7 +201,7 @@ impl PoolHandle {
     pub fn fail_over(&self, host: &str) -> Result<(), Failure> {
         self.shared.with(|pool| {
             pool.known("host", host)?;
-            pool.promote(host);
+            pool.promote(host, 0);
             Ok(())
         })
     }
@@ -221,8 +225,10 @@ impl PoolHandle {
     /// Lets somebody log in over HTTP and HTTPS beside the user of the options, bound by a role: calls that need a
     /// stronger one answer `RBAC_PERMISSION_DENIED`.
     pub fn add_user(&self, name: &str, password: &str, role: schema::Role) {
-        let user = crate::roles::User { name: name.into(), password: password.into(), role };
-        self.shared.with(|pool| pool.users.push(user));
+        self.shared.with(|pool| {
+            let number = pool.users.len();
+            pool.users.push(User { name: name.into(), password: password.into(), role, number });
+        });
     }
 
     /// Ends all sessions and nothing else.

@@ -78,3 +78,23 @@ impl Messages {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_goes_when_there_are_too_many_and_its_end_is_told() {
+        let mut messages = Messages::default();
+        for generation in 1..=10_001 {
+            messages.add(generation, format!("OpaqueRef:{generation}").into(), Struct::new());
+        }
+        assert_eq!(messages.iter().count(), KEPT_MAX);
+        assert!(messages.get("OpaqueRef:1").is_err() && messages.get("OpaqueRef:2").is_ok());
+        let ends: Vec<_> = messages.deleted_since(10_000).cloned().collect();
+        assert_eq!(ends, [(10_001, "OpaqueRef:1".into())]);
+        messages.forget_deletions();
+        assert_eq!(messages.deleted_since(0).count(), 0);
+        assert_eq!(messages.iter().count(), KEPT_MAX, "they are files, and files stay");
+    }
+}

@@ -12,10 +12,13 @@ use xapi::model::schema::{self, Class, Field, Method, Parameter, Role, Type};
 use xapi::{Struct, Value};
 
 use crate::arguments::Arguments;
+use crate::database::Occurrence;
 use crate::generated::Change;
 use crate::pool::Pool;
 use crate::tasks::{Origin, Outcome};
-use crate::{appliance, devices, failures, generated, host, machine, membership, network, storage};
+use crate::{
+    appliance, devices, failures, generated, host, legacy, machine, membership, network, session, storage,
+};
 
 type Answered = Result<Outcome, Failure>;
 
@@ -28,6 +31,7 @@ pub(crate) type Entry = (&'static str, &'static str, Custom);
 /// All methods written by hand: a table for each room.
 const TABLES: &[&[Entry]] = &[
     METHODS,
+    session::METHODS,
     machine::METHODS,
     devices::METHODS,
     storage::METHODS,
@@ -37,14 +41,15 @@ const TABLES: &[&[Entry]] = &[
     appliance::METHODS,
 ];
 
-/// Methods of sessions, events, tasks and messages.
+/// Methods of events, tasks and messages.
 const METHODS: &[Entry] = &[
-    ("session", "logout", log_out),
     ("event", "inject", |pool, a| pool.inject(a.text(0), a.text(1)).map(Outcome::Done)),
-    ("event", "get_current_id", |pool, _| Ok(Value::Int(pool.database.generation()).into())),
+    ("event", "get_current_id", |pool, _| Ok(Value::Int(pool.legacy.current()).into())),
+    ("event", "register", legacy::register),
+    ("event", "unregister", legacy::unregister),
     ("task", "create", create_task),
-    ("task", "cancel", |pool, a| pool.cancel_task(a.text(0))),
-    ("task", "destroy", |pool, a| pool.destroy_task(a.text(0))),
+    ("task", "cancel", |pool, a| pool.cancel_task(&a.session, a.text(0))),
+    ("task", "destroy", |pool, a| pool.destroy_task(&a.session, a.text(0))),
     ("message", "create", create_message),
     ("message", "destroy", destroy_message),
     ("message", "get", get_messages),
@@ -96,6 +101,9 @@ impl PlainSetter {
     pub(crate) fn run(self, pool: &mut Pool, class: &'static Class, arguments: &Arguments) -> Answered {
         let reference = arguments.text(0);
         pool.known(class.name, reference)?;
+        if class.name == "task" {
+            pool.assert_own_task(&arguments.session, reference)?;
+        }
         if HALTED_ONLY.contains(&self.field.name) {
             let state = pool.database.text("VM", reference, "power_state");
             if state != "Halted" {
@@ -181,14 +189,9 @@ const fn query(name: &'static str, result: Type, since: &'static str) -> Method 
     Method::new(name, QUERY, result, Role::ReadOnly, since).generated()
 }
 
-fn log_out(pool: &mut Pool, arguments: &Arguments) -> Answered {
-    let session = arguments.session.clone();
-    pool.close_session(&session);
-    Ok(Value::VOID.into())
-}
-
 fn create_task(pool: &mut Pool, arguments: &Arguments) -> Answered {
-    let task = pool.new_task(arguments.text(0), arguments.text(1), &Origin::default());
+    let origin = Origin::default();
+    let task = pool.new_task(arguments.text(0), arguments.text(1), &origin, &arguments.session);
     Ok(Value::String(task).into())
 }
 
@@ -205,9 +208,11 @@ fn create_message(pool: &mut Pool, arguments: &Arguments) -> Answered {
 }
 
 fn destroy_message(pool: &mut Pool, arguments: &Arguments) -> Answered {
-    pool.messages.get(arguments.text(0))?;
+    let reference = SmolStr::new(arguments.text(0));
+    let snapshot = pool.messages.get(&reference)?.clone();
     let generation = pool.database.bump();
-    pool.messages.remove(generation, arguments.text(0))?;
+    pool.messages.remove(generation, &reference)?;
+    pool.database.note(Occurrence { class: "message", reference, operation: "del", snapshot });
     Ok(Value::VOID.into())
 }
 

@@ -11,19 +11,23 @@ use xapi::{NULL_REF, Struct, Value};
 
 use crate::churn::Churn;
 use crate::clock::{Clock, Moment, Schedule};
-use crate::database::Database;
+use crate::database::{Database, Occurrence};
 use crate::doors::Identity;
+use crate::legacy::Legacy;
 use crate::messages::Messages;
 use crate::options::Options;
 use crate::random::Random;
 use crate::roles::User;
 use crate::scenario::{Due, Log};
-use crate::session::Sessions;
-use crate::tasks::Jobs;
+use crate::session::{LocalSessions, Sessions};
+use crate::tasks::{Jobs, Owners, Stalled};
+use crate::toolstack::{Toolstack, Toolstacks};
 use crate::trouble::{Calls, Trouble};
 
 /// xapi looks for what to throw away this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(30);
+/// The database is copied to the members this often.
+const COPY_EVERY: Duration = Duration::from_secs(300);
 /// Crashes do not come faster than this, or time would never pass.
 const CRASH_EVERY_MIN: Duration = Duration::from_millis(1);
 
@@ -31,8 +35,17 @@ const CRASH_EVERY_MIN: Duration = Duration::from_millis(1);
 pub(crate) struct Pool {
     pub(crate) database: Database,
     pub(crate) sessions: Sessions,
+    /// Sessions of one host alone, which it opens even in emergency mode.
+    pub(crate) local_sessions: LocalSessions,
     pub(crate) messages: Messages,
     pub(crate) jobs: Jobs,
+    pub(crate) owners: Owners,
+    pub(crate) stalled: Stalled,
+    /// Who waits for events in the old way, and what they have not read.
+    pub(crate) legacy: Legacy,
+    pub(crate) toolstacks: Toolstacks,
+    /// The number of the last change that the members' copies of the database hold.
+    pub(crate) copied: i64,
     pub(crate) schedule: Schedule<Step>,
     pub(crate) clock: Clock,
     pub(crate) random: Random,
@@ -74,8 +87,14 @@ pub(crate) enum Step {
     GuestUp(SmolStr, i64),
     /// A host has booted.
     HostUp(SmolStr),
-    /// This host becomes the coordinator.
-    Promote(SmolStr),
+    /// This host becomes the coordinator, and the counter of changes goes back by so many.
+    Promote(SmolStr, u32),
+    /// A host's toolstack is restarted.
+    RestartAgent(SmolStr),
+    /// A host's restart comes to its next phase.
+    Toolstack(SmolStr, Toolstack),
+    /// xapi, restarted, has looked at all objects.
+    LookAgain,
     /// A silent host is taken for dead.
     HostLost(SmolStr),
     /// A host serves another certificate.
@@ -88,6 +107,8 @@ pub(crate) enum Step {
     CrashOne,
     /// Sessions, tasks that nobody needs are thrown away.
     Collect,
+    /// The members get a copy of the database.
+    Copy,
 }
 
 impl Pool {
@@ -96,14 +117,21 @@ impl Pool {
         let seed = options.seed;
         let mut schedule = Schedule::new();
         schedule.add(COLLECT_EVERY, Step::Collect);
+        schedule.add(COPY_EVERY, Step::Copy);
         if let Some(every) = options.crash_every {
             schedule.add(every.max(CRASH_EVERY_MIN), Step::CrashOne);
         }
         Pool {
+            copied: database.generation(),
             database,
             sessions: Sessions::new(),
+            local_sessions: LocalSessions::new(),
             messages: Messages::default(),
             jobs: Jobs::new(),
+            owners: Owners::new(),
+            stalled: Stalled::new(),
+            legacy: Legacy::default(),
+            toolstacks: Toolstacks::new(),
             schedule,
             clock: Clock::new(epoch, options.speed),
             random,
@@ -131,10 +159,16 @@ impl Pool {
             self.clock.set(at);
             self.late = now.saturating_sub(at);
             self.take(step);
-            self.keep_allowed();
+            self.follow_up();
         }
         self.clock.set(now);
         self.schedule.next_at()
+    }
+
+    /// Brings up to date whatever follows from what was just written.
+    pub(crate) fn follow_up(&mut self) {
+        self.keep_allowed();
+        self.keep_readers();
     }
 
     /// The host that answers calls; the first one in a database whose pool names none that is there.
@@ -171,32 +205,14 @@ impl Pool {
         .map(|(name, value)| (SmolStr::new_static(name), value))
         .collect();
         let generation = self.database.bump();
+        self.database.note(Occurrence {
+            class: "message",
+            reference: reference.clone(),
+            operation: "add",
+            snapshot: record.clone(),
+        });
         self.messages.add(generation, reference.clone(), record);
         reference
-    }
-
-    /// What xapi's restart does to its memory: sessions, tasks and deletions are gone, every row looks new.
-    pub(crate) fn restart(&mut self) {
-        self.restart_losing(0);
-    }
-
-    /// The same, when the state that is loaded is older by so many changes' numbers: the counter goes back.
-    pub(crate) fn restart_losing(&mut self, lost: u32) {
-        for class in ["session", "task"] {
-            let gone: Vec<SmolStr> = self
-                .database
-                .table(class)
-                .map(|table| table.rows.keys().cloned().collect())
-                .unwrap_or_default();
-            for reference in gone {
-                self.database.delete(class, &reference);
-            }
-        }
-        self.sessions.clear();
-        self.abandon_jobs();
-        self.messages.forget_deletions();
-        let generation = self.database.generation().saturating_sub(lost.into()).max(1);
-        self.database.restamp(generation);
     }
 
     fn take(&mut self, step: Step) {
@@ -208,7 +224,10 @@ impl Pool {
             Step::Discard(task) => self.discard(&task),
             Step::GuestUp(vm, domain) => self.guest_up(&vm, domain),
             Step::HostUp(host) => self.host_up(&host),
-            Step::Promote(host) => self.promote(&host),
+            Step::Promote(host, lost) => self.promote(&host, lost),
+            Step::RestartAgent(host) => self.restart_agent(&host),
+            Step::Toolstack(host, next) => self.next_phase(&host, next),
+            Step::LookAgain => self.judge_all(),
             Step::HostLost(host) => self.host_lost(&host),
             Step::Serve(host, identity) => _ = self.identities.insert(host, *identity),
             Step::Scenario(due) => self.take_due(due),
@@ -222,7 +241,12 @@ impl Pool {
             Step::Collect => {
                 self.reap_sessions();
                 self.reap_tasks();
+                self.beat();
                 self.schedule.add(self.clock.now() + COLLECT_EVERY, Step::Collect);
+            }
+            Step::Copy => {
+                self.copied = self.database.generation();
+                self.schedule.add(self.clock.now() + COPY_EVERY, Step::Copy);
             }
         }
     }

@@ -12,7 +12,6 @@ use xapi::codec::Reply;
 use crate::clock::Moment;
 use crate::dispatch::{Answer, Request};
 use crate::events::Subscription;
-use crate::failures;
 use crate::pool::Pool;
 use crate::trouble::Network;
 
@@ -22,6 +21,9 @@ const FIRST_LOOK: f64 = 0.050;
 const NEXT_LOOK_MIN: Duration = Duration::from_micros(3125);
 /// ... to here, twice as long each time.
 const NEXT_LOOK_MAX: Duration = Duration::from_millis(50);
+
+/// `event.next` looks only so often.
+const NEXT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What all doors and handles share.
 pub(crate) struct Shared {
@@ -40,6 +42,8 @@ pub(crate) enum Answered {
     Bare(xapi::Value),
     /// As an error raised before any dispatch.
     Early(xapi::codec::Failure),
+    /// Not at all: what the call waited for is gone.
+    Never,
 }
 
 impl Shared {
@@ -61,7 +65,7 @@ impl Shared {
             let before = mark(&pool);
             pool.advance(self.began.elapsed());
             let result = work(&mut pool);
-            pool.keep_allowed();
+            pool.follow_up();
             (result, before != mark(&pool), pool.trouble.network)
         };
         self.network.send_if_modified(|known| std::mem::replace(known, network) != network);
@@ -69,6 +73,11 @@ impl Shared {
             self.stirred.send_modify(|count| *count = count.wrapping_add(1));
         }
         result
+    }
+
+    /// Tells of every change of the pool that a waiter might care about.
+    pub(crate) fn stirs(&self) -> watch::Receiver<u64> {
+        self.stirred.subscribe()
     }
 
     /// Only looks.
@@ -119,8 +128,9 @@ impl Shared {
                 tokio::time::sleep(after).await;
                 Answered::Reply(reply)
             }
-            Answer::Task(task) => Answered::Reply(self.reply_of(&task).await),
+            Answer::Task(task) => self.reply_of(&task).await.map_or(Answered::Never, Answered::Reply),
             Answer::Events(subscription) => Answered::Reply(self.events(&subscription).await),
+            Answer::NextEvents(session) => Answered::Reply(self.next_events(&session).await),
         }
     }
 
@@ -140,15 +150,28 @@ impl Shared {
         }
     }
 
-    async fn reply_of(&self, task: &SmolStr) -> Reply {
+    /// The reply of a synchronous call; none when the toolstack went down meanwhile.
+    async fn reply_of(&self, task: &SmolStr) -> Option<Reply> {
         let mut stirred = self.stirred.subscribe();
         loop {
             stirred.mark_unchanged();
             if let Some(reply) = self.with(|pool| pool.take_reply(task)) {
-                return reply;
+                return Some(reply);
             }
             if !self.read(|pool| pool.has_job(task)) {
-                return Err(failures::handle_invalid("task", task));
+                return None;
+            }
+            _ = stirred.changed().await;
+        }
+    }
+
+    async fn next_events(&self, session: &str) -> Reply {
+        let mut stirred = self.stirred.subscribe();
+        loop {
+            tokio::time::sleep(NEXT_PAUSE).await;
+            stirred.mark_unchanged();
+            if let Some(reply) = self.with(|pool| pool.next_events(session)) {
+                return reply;
             }
             _ = stirred.changed().await;
         }

@@ -120,17 +120,17 @@ impl Simulator {
         };
         // Should one door fail, dropping `running` closes the others.
         if let Some(address) = doors.http {
-            let (address, task) = doors::open_http(self.shared.clone(), address, coordinator.clone()).await?;
+            let (address, task) = doors::open_http(self.shared.clone(), address, coordinator.clone())?;
             running.http = Some(address);
             running.tasks.push(task);
         }
         if let Some(address) = doors.https {
-            let (address, task) = doors::open_https(self.shared.clone(), address, coordinator).await?;
+            let (address, task) = doors::open_https(self.shared.clone(), address, coordinator)?;
             running.https = Some(address);
             running.tasks.push(task);
         }
         if let Some(path) = doors.unix {
-            running.tasks.push(doors::open_unix(self.shared.clone(), &path).await?);
+            running.tasks.push(doors::open_unix(self.shared.clone(), &path)?);
             running.unix = Some(path);
         }
         running.tasks.push(tokio::spawn(self.shared.clone().drive()));
@@ -186,7 +186,7 @@ impl Running {
     pub async fn open_members(&mut self) -> Result<&[MemberDoor], DoorError> {
         if self.members.is_empty() {
             let shared = self.handle.shared();
-            self.members = doors::open_members(shared, self.http, self.https, &mut self.tasks).await?;
+            self.members = doors::open_members(shared, self.http, self.https, &mut self.tasks)?;
         }
         Ok(&self.members)
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use plugin_host::Host;
 
+use super::output::counted;
 use super::{Answer, ConfigFile};
 use crate::config::{self, Config, Problem, Problems};
 use crate::router::Installed;
@@ -37,15 +38,15 @@ pub(super) async fn check(arguments: &Arguments) -> Result<Answer> {
         anstream::eprintln!("error: {error}\n");
     }
     let Some(config) = config.filter(|_| problems.errors.is_empty()) else {
-        anstream::eprintln!("{}", counted(problems.errors.len(), "error"));
+        anstream::eprintln!("{}", counted(problems.errors.len() as u64, "error"));
         return Ok(Answer::No);
     };
     let enabled = config.grants.iter().filter(|grant_file| grant_file.enabled).count();
     anstream::println!(
         "{} is good: {}, {}",
         arguments.file.config.display(),
-        counted(config.pools.len(), "pool"),
-        counted(enabled, "plugin")
+        counted(config.pools.len() as u64, "pool"),
+        counted(enabled as u64, "plugin")
     );
     if arguments.connect { connect(&config).await } else { Ok(Answer::Done) }
 }
@@ -104,8 +105,4 @@ async fn connect(config: &Config) -> Result<Answer> {
         }
     }
     Ok(answer)
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

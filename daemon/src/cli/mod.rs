@@ -2,18 +2,28 @@
 
 mod call;
 mod check;
+mod dead;
+mod deliveries;
 mod demo;
+mod events;
+mod journal;
 mod objects;
 mod output;
+mod plugins;
 mod pool_choice;
+mod reach;
 mod run;
 mod simulate;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::Problems;
+use crate::control::client::ClientError;
 
 /// Event-driven automation for XenServer and XCP-ng pools.
 ///
@@ -41,6 +51,26 @@ enum Command {
     /// Reads all files, loads every plugin and compiles every grant, and prints each problem with file, line, key and
     /// what to write instead. Nothing is connected unless --connect is given.
     Check(check::Arguments),
+    /// Say how the running daemon does
+    ///
+    /// Pools with how far behind they are, plugins with their queues, dead letters, the journal. Exit code 0: all is well;
+    /// 1: there is something that a person should look at; 3: the daemon does not run, and the journal is read instead.
+    Status(status::Arguments),
+    /// Look at what happened in the pools
+    #[command(subcommand)]
+    Events(events::Command),
+    /// Look at what plugins are dealing with
+    #[command(subcommand)]
+    Deliveries(deliveries::Command),
+    /// Look at deliveries that were given up; deliver them again or drop them
+    #[command(subcommand)]
+    Dead(dead::Command),
+    /// Look at plugins, switch them off and on
+    #[command(subcommand)]
+    Plugins(plugins::Command),
+    /// Look after the journal
+    #[command(subcommand)]
+    Journal(journal::Command),
     /// Run a simulated pool that clients can log in to
     ///
     /// The pool is made up (2 hosts, about 40 VMs) or comes from a real pool's state database, of which only a copy in
@@ -82,11 +112,22 @@ enum Answer {
     Misused,
 }
 
+/// What to do about a certificate that is not believed.
+const PIN_ADVICE: &str = "\
+If it is the pool's own certificate, believe it by its fingerprint: --pin sha256:..., or `pin` in the configuration. On the
+coordinator: openssl x509 -noout -fingerprint -sha256 -in /etc/xensource/xapi-ssl.pem";
+
 /// Carries out what was asked.
 pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
     let outcome = match arguments.command {
         Command::Run(arguments) => run::run(&arguments).await,
         Command::Check(arguments) => check::check(&arguments).await,
+        Command::Status(arguments) => status::status(&arguments).await,
+        Command::Events(command) => events::events(&command).await,
+        Command::Deliveries(command) => deliveries::deliveries(&command).await,
+        Command::Dead(command) => dead::dead(&command).await,
+        Command::Plugins(command) => plugins::plugins(&command).await,
+        Command::Journal(command) => journal::journal(&command).await,
         Command::Simulate(arguments) => simulate::simulate(&arguments).await,
         Command::Call(arguments) => call::call(&arguments).await,
         Command::Objects(arguments) => objects::objects(&arguments).await,
@@ -99,6 +140,13 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Ok(Answer::Unreachable) => ExitCode::from(3),
         Err(error) => {
             anstream::eprintln!("xapiary: {}", chain(&error));
+            if error
+                .chain()
+                .filter_map(|cause| cause.downcast_ref::<xapi::Error>())
+                .any(xapi::Error::untrusted)
+            {
+                anstream::eprintln!("{PIN_ADVICE}");
+            }
             ExitCode::from(code(&error))
         }
     }
@@ -123,9 +171,18 @@ fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}: write for example 30s or 5m"))
 }
 
-/// 2 where what was given cannot be used, and nothing was sent; 3 where a pool could not be reached or did not let us in;
-/// otherwise 1.
+/// 2 where what was given cannot be used, and nothing was sent; 3 where a pool or the daemon could not be reached or did not
+/// let us in; otherwise 1.
 fn code(error: &anyhow::Error) -> u8 {
+    if error.chain().any(<dyn std::error::Error>::is::<Problems>) {
+        return 2;
+    }
+    if error.chain().any(<dyn std::error::Error>::is::<reach::NoJournal>) {
+        return 3;
+    }
+    if let Some(error) = error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()) {
+        return if matches!(error, ClientError::Cannot(_)) { 1 } else { 3 };
+    }
     let causes: Vec<&xapi::Error> = error.chain().filter_map(|cause| cause.downcast_ref()).collect();
     if causes.iter().any(|error| nothing_sent(error)) {
         2

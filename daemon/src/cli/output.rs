@@ -1,11 +1,15 @@
-//! How answers of a pool are shown: as a table for people, as JSON or plain lines for programs.
+//! How answers of a pool and of the daemon are shown: as a table for people, as JSON or plain lines for programs.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 use comfy_table::{ContentArrangement, Table};
 use serde_json::Value as Json;
 use xapi::Value;
+
+/// So much of a text is shown in a listing, in characters.
+const BRIEF: usize = 80;
 
 /// How an answer is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -100,6 +104,59 @@ pub(super) fn show(value: &Value, form: Form) -> String {
     }
 }
 
+/// Rows of text under a head, which may be empty.
+pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    if !head.is_empty() {
+        table.set_header(head);
+    }
+    for row in rows {
+        table.add_row(row.iter().map(|cell| one_line(cell)));
+    }
+    lines(&mut table)
+}
+
+/// Names and what they stand for; what is empty is left out, further lines of a text stand below the first.
+pub(super) fn facts(facts: &[(&str, String)]) -> String {
+    let told = facts.iter().filter(|(_, value)| !value.is_empty());
+    let rows = told.flat_map(|(name, value)| {
+        let names = std::iter::once(*name).chain(std::iter::repeat(""));
+        names.zip(value.lines()).map(|(name, line)| vec![name.to_owned(), line.to_owned()])
+    });
+    table(&[], rows)
+}
+
+/// The beginning of a text that is longer than a column of a listing should be.
+pub(super) fn brief(text: &str) -> String {
+    let first = text.lines().next().unwrap_or_default();
+    if first.chars().count() <= BRIEF && first.len() == text.len() {
+        return text.to_owned();
+    }
+    first.chars().take(BRIEF).collect::<String>() + "..."
+}
+
+/// So many things.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// A span of time, in seconds, as short as can be read.
+pub(super) fn span(seconds: f64) -> String {
+    let Ok(span) = Duration::try_from_secs_f64(seconds) else { return "-".to_owned() };
+    if span < Duration::from_secs(1) {
+        format!("{:.1} ms", seconds * 1000.0)
+    } else if span < Duration::from_secs(60) {
+        format!("{seconds:.1} s")
+    } else {
+        humantime::format_duration(Duration::from_secs(span.as_secs())).to_string()
+    }
+}
+
+/// A number of bytes, as short as can be read.
+pub(super) fn bytes(bytes: u64) -> String {
+    bytesize::ByteSize(bytes).display().iec().to_string()
+}
+
 /// Columns side by side, without frames and loose ends.
 fn lines(table: &mut Table) -> String {
     table.load_style(comfy_table::presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -125,7 +182,7 @@ fn in_cell(value: &Value) -> String {
 }
 
 /// Names come from whoever may name an object; they must not move the cursor or break a column.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
@@ -152,9 +209,28 @@ pub(super) fn json(value: &Value) -> Json {
     }
 }
 
-/// The JSON text in lines, ending with a line's end.
+/// The JSON text in lines, ending with a line's end, with nothing in it that could move the cursor.
 pub(super) fn pretty(json: &Json) -> String {
-    format!("{json:#}\n")
+    tame(&format!("{json:#}\n"))
+}
+
+/// The JSON text in one line, ending with a line's end, with nothing in it that could move the cursor.
+pub(super) fn json_line(json: &Json) -> String {
+    tame(&format!("{json}\n"))
+}
+
+/// JSON may hold some control characters as they are. Outside of texts there are none but the ends of lines.
+fn tame(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() && character != '\n' {
+            // Writing to a String cannot fail.
+            _ = write!(shown, "\\u{:04x}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -187,6 +263,17 @@ mod tests {
         let json: Json = serde_json::from_str(&rows().show(Form::Json)).expect("it is JSON");
         assert_eq!(json[0], serde_json::json!({"name_label": "web", "memory": 1024, "SR": null}));
         assert_eq!(show(&Value::Float(f64::NAN), Form::Json), "null\n");
+        let shown = show(&Value::from("a\u{9b}2J\u{7f}\u{1b}"), Form::Json);
+        assert_eq!(shown, "\"a\\u009b2J\\u007f\\u001b\"\n");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_in_a_listing_and_whole_among_facts() {
+        assert_eq!(brief("short"), "short");
+        assert_eq!(brief("first\nsecond"), "first...");
+        assert_eq!(brief(&"ä".repeat(81)), "ä".repeat(80) + "...");
+        let shown = facts(&[("why", "first\nsecond\u{7}".to_owned()), ("empty", String::new())]);
+        assert_eq!(shown, "why  first\n     second\\u{7}\n");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Answer, ConfigFile};
 use crate::config;
+use crate::control::Control;
 use crate::feed::PoolState;
 use crate::pulse::Pulses;
 use crate::service::{Service, Summary};
@@ -39,10 +40,17 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
     let mut asked_to_stop = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut service = Service::start(&config).await?;
+    let control = match Control::open(service.sources(config.control.clone())).await {
+        Ok(control) => control,
+        Err(error) => {
+            service.stop(Duration::ZERO).await?;
+            return Err(error.into());
+        }
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         pools = config.pools.len(),
-        plugins = service.plugins().len(),
+        plugins = service.loaded_plugins(),
         "ready"
     );
     systemd::ready(&status(&service));
@@ -72,6 +80,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
     }
     systemd::stopping("letting running deliveries end");
     tracing::info!(drain_s = config.drain.as_secs(), "stopping");
+    control.close().await;
     let summary = service.stop(config.drain).await;
     match (failure, summary) {
         (Some(error), _) => Err(error),
@@ -105,7 +114,7 @@ fn status(service: &Service) -> String {
         };
         format!("{}: {words}", pool.name())
     });
-    format!("{}; {} plugins", pools.collect::<Vec<_>>().join(", "), service.plugins().len())
+    format!("{}; {} plugins", pools.collect::<Vec<_>>().join(", "), service.loaded_plugins())
 }
 
 fn tell(summary: &Summary) {

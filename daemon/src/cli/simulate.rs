@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use simulator::{Doors, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size};
 use tokio::signal::unix::{SignalKind, signal};
+use xapi::model::schema::Role;
 
 use super::{Answer, duration};
 use crate::config::{LogFormat, Password};
@@ -17,6 +18,7 @@ use crate::{systemd, telemetry};
 Examples:
   xapiary simulate --https 127.0.0.1:8443
   xapiary simulate --http 127.0.0.1:8080 --unix /tmp/xapi --crash-every 30s
+  xapiary simulate --https 127.0.0.1:8443 --role-user ada:vm-admin --role-user bob:read-only
   xapiary simulate --state /var/lib/xcp/state.db --https [::1]:0
   xapiary simulate --http 127.0.0.1:8080 --hosts 64 --vms 5000 --churn 100
   xapiary simulate --https 127.0.0.1:8443 --scenario flaky-network.toml")]
@@ -54,6 +56,9 @@ pub(super) struct Arguments {
     /// The file with that user's password, readable by its owner alone; without it the password is `simulated`
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Somebody else who may log in with the same password, bound by one of XAPI's roles; may be given several times
+    #[arg(long, value_name = "NAME:ROLE", value_parser = role_user)]
+    role_user: Vec<RoleUser>,
     /// Every so often (30s, 5m), one of the running VMs goes Halted by itself
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     crash_every: Option<Duration>,
@@ -66,6 +71,22 @@ pub(super) struct Arguments {
     /// Print which of XAPI's methods the simulated pool has, and end
     #[arg(long)]
     coverage: bool,
+}
+
+/// Somebody who is bound by a role.
+#[derive(Debug, Clone)]
+struct RoleUser {
+    name: String,
+    role: Role,
+}
+
+/// Reads `ada:vm-admin`. A name may hold colons, as those of directories do; a role never does.
+fn role_user(text: &str) -> Result<RoleUser, String> {
+    let (name, word) = text.rsplit_once(':').filter(|(name, _)| !name.is_empty()).ok_or("not NAME:ROLE")?;
+    let roles = || simulator::role_names().collect::<Vec<_>>().join(", ");
+    let role =
+        simulator::role_named(word).ok_or_else(|| format!("no role {word:?}; there are {}", roles()))?;
+    Ok(RoleUser { name: name.to_owned(), role })
 }
 
 pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
@@ -96,7 +117,7 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     };
     let options = Options {
         user: arguments.user.clone(),
-        password,
+        password: password.clone(),
         speed: arguments.speed,
         crash_every: arguments.crash_every,
         seed: arguments.seed,
@@ -114,6 +135,9 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
                 .with_context(|| format!("loading {}", path.display()))?
         }
     };
+    for user in &arguments.role_user {
+        simulator.pool().add_user(&user.name, &password, user.role);
+    }
     let doors = Doors { http: arguments.http, https: arguments.https, unix: arguments.unix.clone() };
     let mut asked_to_stop = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
@@ -249,6 +273,10 @@ fn describe(arguments: &Arguments, simulator: &Simulator, running: &simulator::R
         }
     }
     anstream::println!("user: {}", arguments.user);
+    for user in &arguments.role_user {
+        let role = simulator::role_names().find(|name| simulator::role_named(name) == Some(user.role));
+        anstream::println!("user: {}, {}", user.name, role.unwrap_or_default());
+    }
     match &arguments.password_file {
         Some(path) => anstream::println!("password: as in {}", path.display()),
         None => anstream::println!("password: {}", Options::default().password),

@@ -8,7 +8,8 @@ use tracing_subscriber::EnvFilter;
 
 use super::problem::{Located, Place, Problem, Problems};
 use super::raw::{RawConfig, RawPool};
-use super::{Config, GrantFile, Log, Pool, Surroundings, grant, pool, scalar, source};
+use super::{Config, GrantFile, Log, Pool, Surroundings, Whereabouts};
+use super::{control, grant, pool, scalar, source};
 
 /// Where state is kept when nobody says otherwise.
 const STATE_FOLDER: &str = "/var/lib/xapiary";
@@ -16,6 +17,8 @@ const STATE_FOLDER: &str = "/var/lib/xapiary";
 /// The folder of grant files, beside the configuration.
 const GRANTS_FOLDER: &str = "plugins";
 
+/// How long events are kept that nobody needs any more.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Time for deliveries in progress at a stop. systemd's `TimeoutStopSec` in the shipped unit is longer.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -30,10 +33,8 @@ pub(super) fn mean(
     problems: &RefCell<Problems>,
 ) -> Option<Config> {
     let folder = file.parent().unwrap_or(Path::new(""));
-    let state = match &raw.state {
-        Some(written) => state_folder(written, problems),
-        None => Some(surroundings.state_folder.clone().unwrap_or_else(|| PathBuf::from(STATE_FOLDER))),
-    };
+    let state = state(raw, surroundings, problems);
+    let control = control::mean(file, &raw.control, surroundings, problems);
     let level = raw.level.as_ref().map_or(Some("info".to_owned()), |level| log_level(level, problems));
     let log = level.map(|level| Log { format: raw.format.unwrap_or_default(), level });
     let names = pool_names(&raw.pools, problems);
@@ -47,10 +48,39 @@ pub(super) fn mean(
         state: state?,
         log: log?,
         drain: raw.drain.unwrap_or(DRAIN),
+        keep: raw.keep.unwrap_or(KEEP),
+        control: control?,
         pools: (pools.len() == written).then_some(pools)?,
         grants,
         warnings: Vec::new(),
     })
+}
+
+/// Where the daemon keeps its journal and listens.
+pub(super) fn whereabouts(
+    file: &Path,
+    raw: &RawConfig,
+    surroundings: &Surroundings,
+    problems: &RefCell<Problems>,
+) -> Option<Whereabouts> {
+    let state = state(raw, surroundings, problems);
+    let control = control::mean(file, &raw.control, surroundings, problems);
+    Some(Whereabouts { state: state?, socket: control?.socket })
+}
+
+pub(super) fn usual_whereabouts(surroundings: &Surroundings) -> Whereabouts {
+    Whereabouts { state: usual_state(surroundings), socket: control::usual_socket(surroundings) }
+}
+
+fn state(raw: &RawConfig, surroundings: &Surroundings, problems: &RefCell<Problems>) -> Option<PathBuf> {
+    match &raw.state {
+        Some(written) => state_folder(written, problems),
+        None => Some(usual_state(surroundings)),
+    }
+}
+
+fn usual_state(surroundings: &Surroundings) -> PathBuf {
+    surroundings.state_folder.clone().unwrap_or_else(|| PathBuf::from(STATE_FOLDER))
 }
 
 fn state_folder(written: &Located<String>, problems: &RefCell<Problems>) -> Option<PathBuf> {

@@ -4,6 +4,7 @@
 //! trust, passwords, grants, and how they fit together). All problems of all files are found in one go. This room
 //! opens no connection, compiles no plugin and no expression; it must not know what a pool answers.
 
+mod control;
 mod grant;
 mod identity;
 mod meaning;
@@ -21,6 +22,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use control::{Control, People, Person};
 pub(crate) use grant::{Digest, GrantFile, LimitSettings};
 pub(crate) use password::Password;
 pub(crate) use pool::Pool;
@@ -37,6 +39,10 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// How long deliveries in progress may take to end after a request to stop.
     pub(crate) drain: Duration,
+    /// How long the journal keeps events that every plugin has dealt with.
+    pub(crate) keep: Duration,
+    /// Who may look at the daemon and steer it, and where.
+    pub(crate) control: Control,
     /// The pools to watch, in the order of the file; at least one, names are unique.
     pub(crate) pools: Vec<Pool>,
     /// The plugins and what each is granted, ordered by name; disabled ones included.
@@ -73,6 +79,8 @@ pub(crate) enum LogFormat {
 pub(crate) struct Surroundings {
     /// systemd's state folder for the service, from `STATE_DIRECTORY`.
     pub(crate) state_folder: Option<PathBuf>,
+    /// systemd's folder for what lives as long as the service, from `RUNTIME_DIRECTORY`.
+    pub(crate) runtime_folder: Option<PathBuf>,
     /// The folder of the credentials that systemd gave the service, from `CREDENTIALS_DIRECTORY`.
     pub(crate) credentials_folder: Option<PathBuf>,
 }
@@ -85,6 +93,7 @@ impl Surroundings {
             |value: String| value.split(':').next().filter(|path| !path.is_empty()).map(PathBuf::from);
         Surroundings {
             state_folder: std::env::var("STATE_DIRECTORY").ok().and_then(first),
+            runtime_folder: std::env::var("RUNTIME_DIRECTORY").ok().and_then(first),
             credentials_folder: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
     }
@@ -109,6 +118,35 @@ pub(crate) fn load_in(path: &Path, surroundings: &Surroundings) -> Result<Config
         Some(config) if problems.errors.is_empty() => Ok(Config { warnings: problems.warnings, ..config }),
         _ => Err(problems),
     }
+}
+
+/// Where a daemon with this configuration keeps its journal and listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Whereabouts {
+    /// The folder of the journal.
+    pub(crate) state: PathBuf,
+    /// The control socket.
+    pub(crate) socket: PathBuf,
+}
+
+/// Reads no more than where the daemon is: for those who ask it something, who need not be able to read its passwords.
+///
+/// # Errors
+/// When the file cannot be read or these two are wrong. Whatever else is wrong with it is the daemon's affair.
+pub(crate) fn whereabouts(path: &Path) -> Result<Whereabouts, Problems> {
+    let surroundings = Surroundings::from_environment();
+    let noted = RefCell::new(Problems::default());
+    let raw = read(path, raw::RawConfig::read, &noted);
+    let found = raw.and_then(|raw| {
+        noted.borrow_mut().errors.clear();
+        meaning::whereabouts(path, &raw, &surroundings, &noted)
+    });
+    found.ok_or_else(|| noted.into_inner())
+}
+
+/// Where a daemon without any configuration would be.
+pub(crate) fn usual_whereabouts() -> Whereabouts {
+    meaning::usual_whereabouts(&Surroundings::from_environment())
 }
 
 /// Reads one file as TOML and hands its table to `as_typed`. `None` when it is no TOML at all; all syntax errors have

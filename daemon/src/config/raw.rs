@@ -11,6 +11,10 @@ use super::table::Table;
 /// The longest time that one may ask to wait for deliveries at a stop.
 const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 
+/// How long events may be kept: a day at least, since a plugin may be away for a night.
+const KEEP: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(24 * 3600)..=Duration::from_secs(10 * 365 * 24 * 3600);
+
 /// The whole file.
 pub(super) struct RawConfig {
     pub(super) start: Place,
@@ -19,7 +23,20 @@ pub(super) struct RawConfig {
     pub(super) format: Option<LogFormat>,
     pub(super) level: Option<Located<String>>,
     pub(super) drain: Option<Duration>,
+    /// How long events are kept.
+    pub(super) keep: Option<Duration>,
+    pub(super) control: RawControl,
     pub(super) pools: Vec<RawPool>,
+}
+
+/// `[control]`.
+#[derive(Default)]
+pub(super) struct RawControl {
+    pub(super) socket: Option<Located<String>>,
+    pub(super) observe: Vec<Located<String>>,
+    pub(super) operate: Vec<Located<String>>,
+    pub(super) administer: Vec<Located<String>>,
+    pub(super) metrics: Option<Located<String>>,
 }
 
 /// One `[[pool]]`. Required keys are `None` only when that has been reported.
@@ -75,7 +92,7 @@ impl RawConfig {
         let start = root.place().clone();
         let state = root.text("state", "\"/var/lib/xapiary\"");
         let plugins = root.text("plugins", "\"plugins\"");
-        let (mut format, mut level, mut drain) = (None, None, None);
+        let (mut format, mut level, mut drain, mut keep) = (None, None, None, None);
         if let Some(mut log) = root.table("log", "{ level = \"info\" }") {
             format = log.word(
                 "format",
@@ -91,6 +108,10 @@ impl RawConfig {
         if let Some(mut stop) = root.table("stop", "{ drain = \"20s\" }") {
             drain = stop.duration("drain", Duration::ZERO..=LONGEST_DRAIN);
         }
+        if let Some(mut journal) = root.table("journal", "{ keep = \"30d\" }") {
+            keep = journal.duration("keep", KEEP);
+        }
+        let control = RawControl::read(&mut root);
         let pools_written = root.has("pool");
         let pools: Vec<RawPool> = root.tables("pool").into_iter().map(RawPool::read).collect();
         if !pools_written {
@@ -101,7 +122,22 @@ impl RawConfig {
                 ),
             );
         }
-        RawConfig { start, state, plugins, format, level, drain, pools }
+        RawConfig { start, state, plugins, format, level, drain, keep, control, pools }
+    }
+}
+
+impl RawControl {
+    const PEOPLE: &'static str = "[\"group:operators\", \"user:alice\"]";
+
+    fn read(root: &mut Table<'_>) -> RawControl {
+        let Some(mut table) = root.table("control", "{ operate = [\"group:operators\"] }") else {
+            return RawControl::default();
+        };
+        let mut people = |key| table.texts(key, Self::PEOPLE).unwrap_or_default();
+        let (observe, operate, administer) = (people("observe"), people("operate"), people("administer"));
+        let socket = table.text("socket", "\"/run/xapiary/control.sock\"");
+        let metrics = table.text("metrics", "\"127.0.0.1:9187\"");
+        RawControl { socket, observe, operate, administer, metrics }
     }
 }
 

@@ -57,14 +57,51 @@ fn a_small_configuration_gets_its_defaults() {
     assert_eq!(config.state, Path::new("/var/lib/xapiary"));
     assert_eq!(config.log, Log { format: LogFormat::Auto, level: "info".into() });
     assert_eq!(config.drain, Duration::from_secs(20));
+    assert_eq!(config.keep, Duration::from_secs(30 * 24 * 3600));
     assert_eq!(config.pools[0].endpoint.to_string(), "https://10.0.0.10:443");
     assert_eq!(config.pools[0].user, "root");
     assert!(config.grants.is_empty());
+    let control = &config.control;
+    assert_eq!((control.socket.to_str(), control.chosen), (Some("/run/xapiary/control.sock"), false));
+    assert_eq!(
+        (&control.people, control.metrics),
+        (&People::default(), None),
+        "closed unless a line opens it"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_control_is_told_with_what_to_write() {
+    let section = "[control]\nsocket = \"here.sock\"\nobserve = [\"alice\", \"group:\"]\noperat = []\nmetrics = \"9187\"\n";
+    let problems = Files::new(&format!("{section}{}", good_pool()), "").problems();
+    for part in [
+        "control.socket: \"here.sock\" is no absolute path",
+        "write socket = \"/run/xapiary/control.sock\"",
+        "control.observe: \"alice\" is neither a user nor a group",
+        "control.observe: \"group:\" is neither a user nor a group",
+        "such as observe = [\"group:operators\"]",
+        "control.operat: unknown key",
+        "control.metrics: \"9187\" is no address with a port",
+        "write metrics = \"127.0.0.1:9187\"",
+    ] {
+        assert!(problems.contains(part), "{part} is missing in {problems}");
+    }
+}
+
+#[test]
+fn where_a_daemon_is_can_be_told_without_the_rest_being_right() {
+    let files = Files::new("state = \"/srv/x\"\ncontrol.socket = \"/run/y.sock\"\nnonsense = 1\n", "");
+    let found = whereabouts(&files.path("xapiary.toml")).unwrap();
+    assert_eq!(found, Whereabouts { state: "/srv/x".into(), socket: "/run/y.sock".into() });
+    let files = Files::new("control.socket = 3\n", "");
+    assert!(whereabouts(&files.path("nowhere.toml")).is_err());
 }
 
 #[test]
 fn everything_that_can_be_said_is_heard() {
-    let head = "state = \"/srv/x\"\nlog = { format = \"json\", level = \"warn,xapiary::feed=debug\" }\nstop.drain = \"1m\"\n";
+    let head = "state = \"/srv/x\"\nlog = { format = \"json\", level = \"warn,xapiary::feed=debug\" }\nstop.drain = \"1m\"\n\
+                [control]\nsocket = \"/run/y.sock\"\nobserve = [\"group:staff\", \"user:1000\"]\noperate = [\"user:alice\"]\n\
+                administer = []\nmetrics = \"[::1]:9187\"\n";
     let second = format!(
         "[[pool]]\nname = \"two\"\nurl = \"unix:/run/xapi\"\nuser = \"root\"\npassword = {{ credential = \"two\" }}\n{}",
         pool(
@@ -84,11 +121,26 @@ fn everything_that_can_be_said_is_heard() {
     let surroundings = Surroundings {
         credentials_folder: Some(files.0.path().to_path_buf()),
         state_folder: Some("/not/used".into()),
+        runtime_folder: Some("/run/x".into()),
     };
     let config = load_in(&files.path("xapiary.toml"), &surroundings).unwrap();
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!((config.state.to_str(), config.drain), (Some("/srv/x"), Duration::from_secs(60)));
     assert_eq!(config.log, Log { format: LogFormat::Json, level: "warn,xapiary::feed=debug".into() });
+    let (user, group) = (|name: &str| Person::User(name.into()), |name: &str| Person::Group(name.into()));
+    let people = People {
+        observe: vec![group("staff"), user("1000")],
+        operate: vec![user("alice")],
+        administer: Vec::new(),
+    };
+    let control = Control {
+        file: files.path("xapiary.toml"),
+        socket: "/run/y.sock".into(),
+        chosen: true,
+        people,
+        metrics: Some(([0, 0, 0, 0, 0, 0, 0, 1], 9187).into()),
+    };
+    assert_eq!(config.control, control);
     assert_eq!(config.pools[0].endpoint.to_string(), "unix:/run/xapi");
     assert_eq!(config.pools[0].password, Some(Password::Credential(files.path("two"))));
     assert_eq!(config.pools[1].endpoint.to_string(), "https://[fd00::1]:8443");
@@ -273,6 +325,7 @@ fn each_mistake_has_its_word() {
         ),
         (good_pool().replace("{ file = \"lab.password\" }", "\"hunter2"), "this is no TOML"),
         (format!("stop = {{ drain = \"2h\" }}\n{}", good_pool()), "stop.drain: 2h is not between 0s and 1h"),
+        (format!("journal.keep = \"2h\"\n{}", good_pool()), "journal.keep: 2h is not between "),
         (format!("state = \"x\"\n{}", good_pool()), "state: \"x\" is no absolute path"),
         (format!("plugins = \"nowhere\"\n{}", good_pool()), "nowhere cannot be read"),
         (format!("log = {{ level = \"a=b=c\" }}\n{}", good_pool()), "is no filter for logs"),
@@ -356,9 +409,11 @@ fn the_shipped_example_is_right() {
     let surroundings = Surroundings {
         credentials_folder: Some(files.0.path().to_path_buf()),
         state_folder: Some("/s".into()),
+        runtime_folder: Some("/run/x".into()),
     };
     let config = load_in(&files.path("xapiary.toml"), &surroundings).unwrap();
     assert_eq!((config.pools[0].name.as_str(), config.state.to_str()), ("lab", Some("/s")));
+    assert_eq!((config.control.socket.to_str(), config.control.chosen), (Some("/run/x/control.sock"), true));
 }
 
 /// Each shipped grant must be right once its component lies beside it.
@@ -452,7 +507,7 @@ fn a_client_certificate_stands_for_user_and_password() {
     files.write("cert.pem", &made.cert.pem());
     files.write("other.key", &made.signing_key.serialize_pem());
     let surroundings =
-        Surroundings { credentials_folder: Some(files.0.path().to_path_buf()), state_folder: None };
+        Surroundings { credentials_folder: Some(files.0.path().to_path_buf()), ..Surroundings::default() };
     assert!(load_in(&files.path("xapiary.toml"), &surroundings).is_ok());
 }
 

@@ -1,6 +1,7 @@
 //! One watched pool as the rest of the daemon sees it: its world, its calls, its tasks.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -31,10 +32,20 @@ pub(crate) struct LivePool {
     /// Counts changes of the world.
     changed: watch::Sender<u64>,
     state: watch::Sender<PoolState>,
-    /// When a change of our own came round last.
-    heard: watch::Sender<Option<Instant>>,
+    /// The last change of our own that came round.
+    heard: watch::Sender<Option<Heard>>,
+    /// Events told since the start.
+    told: Arc<AtomicU64>,
     marks: TaskMarks,
     writes: Arc<Mutex<Writes>>,
+}
+
+/// A change of our own that came round.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    at: Instant,
+    /// How long after it was made.
+    after: Duration,
 }
 
 /// Where a pool stands.
@@ -64,6 +75,7 @@ impl LivePool {
             changed: watch::Sender::new(0),
             state: watch::Sender::new(PoolState::Connecting),
             heard: watch::Sender::new(None),
+            told: Arc::default(),
         }
     }
 
@@ -94,11 +106,25 @@ impl LivePool {
 
     /// How long ago a change that we made ourselves was told by the pool: as old as that, what we know may be.
     pub(crate) fn canary_age(&self) -> Option<Duration> {
-        self.heard.borrow().map(|heard| heard.elapsed())
+        self.heard.borrow().map(|heard| heard.at.elapsed())
     }
 
-    pub(super) fn set_heard(&self, at: Instant) {
-        self.heard.send_replace(Some(at));
+    /// How long the last change of our own took to be told: so far behind the pool we are.
+    pub(crate) fn lag(&self) -> Option<Duration> {
+        self.heard.borrow().map(|heard| heard.after)
+    }
+
+    pub(super) fn set_heard(&self, at: Instant, after: Duration) {
+        self.heard.send_replace(Some(Heard { at, after }));
+    }
+
+    /// How many events of this pool were written to the journal since the start.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add_told(&self, events: u64) {
+        self.told.fetch_add(events, Ordering::Relaxed);
     }
 
     pub(super) fn set_state(&self, state: PoolState) {

@@ -255,7 +255,7 @@ impl Feed {
                 let (mut batch, received) = client.poll(&lease, &classes, &token, wait).await?;
                 redact::redact(&mut batch);
                 match self.canary.polled(&batch.token, received) {
-                    Round::Back(_) => self.pool.set_heard(received),
+                    Round::Back(after) => self.pool.set_heard(received, after),
                     Round::Lost => return Err(AskError::Silent),
                     Round::Idle | Round::Awaited => {}
                 }
@@ -463,6 +463,7 @@ impl Feed {
         if paused {
             tracing::info!(pool = %self.pool.name(), "there is room again, the intake goes on");
         }
+        self.pool.add_told(numbers.end - numbers.start);
         let acquainted = changes.iter().any(|change| matches!(change.class(), "host" | "Certificate"));
         self.pool.change(changes);
         if acquainted {

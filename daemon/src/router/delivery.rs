@@ -46,8 +46,10 @@ pub(super) struct Delivery {
 /// What is to happen next.
 #[derive(Debug)]
 pub(super) enum After {
-    /// It is settled: done, or a dead letter.
-    Settled,
+    /// It is done.
+    Done,
+    /// It is given up and kept as a dead letter.
+    Dead,
     /// It is to be tried again.
     Retry {
         /// Not before this time, in microseconds since 1970 UTC.
@@ -83,12 +85,13 @@ impl Delivery {
             Outcome::Retry { not_before_micros, cut_short, .. } => {
                 After::Retry { at: *not_before_micros, cut_short: *cut_short }
             }
-            Outcome::Done | Outcome::Dead { .. } => After::Settled,
+            Outcome::Done => After::Done,
+            Outcome::Dead { .. } => After::Dead,
         };
         let state = report.state.into_iter().map(|write| StateWrite { key: write.key, value: write.value });
         let next = Next { sequence: self.event.sequence, attempt: self.attempt };
         finish(&self.journal, &self.installed.name, next, outcome, state.collect()).await?;
-        if matches!(after, After::Settled) {
+        if matches!(after, After::Done | After::Dead) {
             // Nobody will ask for them again.
             self.pool.release_tasks(scribe.started());
         }
@@ -148,7 +151,7 @@ impl Delivery {
                 );
                 let kept = report.log.len().saturating_sub(DEAD_LOG_LINES);
                 let log = report.log.iter().skip(kept).map(ToString::to_string).collect();
-                (Outcome::Dead { why: why.clone(), log }, format!("given up: {why}"))
+                (Outcome::Dead { why: why.clone(), log, cut_short }, format!("given up: {why}"))
             }
         }
     }

@@ -68,9 +68,12 @@ impl Installed {
 
     /// Classes that it hears of, may look at or may act on.
     pub(crate) fn classes(&self) -> BTreeSet<SmolStr> {
-        let heard = self.subscriptions().iter().filter_map(|subscription| match &subscription.interest {
-            Interest::Objects(objects) => Some(objects.class.clone()),
-            Interest::Tasks | Interest::Connection => None,
+        let heard = self.subscriptions().iter().flat_map(|subscription| match &subscription.interest {
+            Interest::Objects(objects) => {
+                let joined = objects.joined_classes().map(SmolStr::new_static);
+                std::iter::once(objects.class.clone()).chain(joined).collect()
+            }
+            Interest::Tasks | Interest::Connection => Vec::new(),
         });
         heard.chain(self.terms.grant.classes().into_iter().map(SmolStr::new_static)).collect()
     }

@@ -5,6 +5,8 @@ mod absolute;
 mod delivery;
 mod delivery_pool;
 mod installed;
+mod orders;
+mod quarantine;
 mod queue;
 mod replay;
 mod retry;
@@ -12,5 +14,6 @@ mod scribe;
 mod translate;
 mod worker;
 
-pub(crate) use installed::Installed;
+pub(crate) use installed::{Installed, chain};
+pub(crate) use orders::{Figures, Orders, Steering, steering};
 pub(crate) use worker::{Shared, Worker};

@@ -27,6 +27,8 @@ struct Slot<K> {
     lane: K,
     /// Attempts so far.
     attempts: u32,
+    /// The cursor is noted beyond it: it came again later and holds nothing back.
+    passed: bool,
 }
 
 /// A delivery to begin now.
@@ -62,6 +64,16 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.open.len()
     }
 
+    /// How many deliveries run.
+    pub(crate) fn running(&self) -> usize {
+        self.running
+    }
+
+    /// How many lanes rest until their first event is tried again.
+    pub(crate) fn resting(&self) -> usize {
+        self.resting.len()
+    }
+
     /// How many events of a lane are not settled.
     pub(crate) fn waiting(&self, lane: &K) -> usize {
         self.lanes.get(lane).map_or(0, VecDeque::len)
@@ -73,7 +85,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         debug_assert!(sequence > self.offered, "events are offered in order");
         self.offered = sequence;
         let Some(lane) = lane else { return };
-        self.open.insert(sequence, Slot { lane: lane.clone(), attempts });
+        self.open.insert(sequence, Slot { lane: lane.clone(), attempts, passed: false });
         let waiting = self.lanes.entry(lane.clone()).or_default();
         let first = waiting.is_empty();
         waiting.push_back(sequence);
@@ -82,6 +94,34 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 Some(at) => _ = self.resting.insert((at, sequence)),
                 None => self.ready.push_back(lane),
             }
+        }
+    }
+
+    /// Takes in an event that was settled before and is to be delivered again, unless it is open already. In its lane it
+    /// comes by its number, but not before what is first there, which may run. `passed` says that the cursor was noted
+    /// beyond it.
+    pub(crate) fn again(
+        &mut self,
+        sequence: u64,
+        lane: K,
+        attempts: u32,
+        not_before: Option<i64>,
+        passed: bool,
+    ) {
+        if self.open.contains_key(&sequence) {
+            return;
+        }
+        self.open.insert(sequence, Slot { lane: lane.clone(), attempts, passed });
+        let waiting = self.lanes.entry(lane.clone()).or_default();
+        if waiting.is_empty() {
+            waiting.push_back(sequence);
+            match not_before {
+                Some(at) => _ = self.resting.insert((at, sequence)),
+                None => self.ready.push_back(lane),
+            }
+        } else {
+            let before = waiting.iter().skip(1).take_while(|other| **other < sequence).count();
+            waiting.insert(1 + before, sequence);
         }
     }
 
@@ -135,7 +175,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// Everything at or below this is settled.
     pub(crate) fn cursor(&self) -> u64 {
-        self.open.first_key_value().map_or(self.offered, |(first, _)| first - 1)
+        let first = self.open.iter().find(|(_, slot)| !slot.passed);
+        first.map_or(self.offered, |(first, _)| first - 1)
     }
 }
 
@@ -203,6 +244,26 @@ mod tests {
         assert_eq!(queue.cursor(), 8);
         assert_eq!(begun(&mut queue, 0), [(9, 1)]);
         assert_eq!(queue.settle(9), 10);
+    }
+
+    #[test]
+    fn what_comes_again_takes_its_place_and_lets_the_cursor_go_on() {
+        let mut queue = Queue::new(4, 4);
+        queue.offer(5, Some("a"), 0, None);
+        queue.offer(6, Some("a"), 0, None);
+        assert_eq!(begun(&mut queue, 0), [(5, 1)]);
+        queue.again(3, "a", 8, None, true);
+        queue.again(3, "a", 8, None, true);
+        queue.again(2, "b", 8, Some(50), true);
+        assert_eq!(queue.open(), 4, "twice is once");
+        assert_eq!(begun(&mut queue, 0), NONE, "one at a time, and b rests");
+        assert_eq!(queue.settle(5), 5, "what comes again from behind the cursor does not hold it back");
+        assert_eq!(begun(&mut queue, 50), [(3, 9), (2, 9)]);
+        queue.settle(3);
+        assert_eq!(begun(&mut queue, 50), [(6, 1)]);
+        assert_eq!(queue.settle(6), 6);
+        queue.again(6, "c", 1, None, false);
+        assert_eq!(queue.cursor(), 5, "but one that is above it does");
     }
 
     #[test]

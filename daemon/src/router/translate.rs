@@ -1,13 +1,18 @@
 //! From the daemon's events to what a plugin is told, and which subscription wants it. Pure.
 
-use plugin_host::Subscription;
+use std::sync::Arc;
+
 use plugin_host::event::{Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
+use plugin_host::{Interest, Subscription};
+use smol_str::SmolStr;
+use xapi::Value;
 use xapi::events;
+use xapi::model::{Record, World};
 
 use crate::event::{self, PoolEvent, Told};
 
 /// What a plugin is told of an event; nothing of those that the contract has no form for.
-pub(super) fn subject(event: &PoolEvent) -> Option<Subject> {
+fn subject(event: &PoolEvent) -> Option<Subject> {
     let cause = event.cause.as_ref().map(ToString::to_string);
     Some(match &event.told {
         Told::Stream(events::Event::Change(change)) => Subject::Change(Change {
@@ -46,13 +51,67 @@ pub(super) fn subject(event: &PoolEvent) -> Option<Subject> {
     })
 }
 
-/// The first subscription that wants it.
-pub(super) fn wanted<'s>(subscriptions: &'s [Subscription], subject: &Subject) -> Option<&'s Subscription> {
-    subscriptions.iter().find(|subscription| subscription.wants(subject))
+/// What a plugin hears of an event.
+#[derive(Debug, Clone)]
+pub(super) struct Heard {
+    subject: Subject,
+    /// The name of the subscription.
+    subscription: String,
+    /// The reference of the object that it is told of; empty where it is about none.
+    pub(super) object: SmolStr,
+}
+
+/// What the first subscription hears that wants the event.
+pub(super) fn heard(event: &PoolEvent, subscriptions: &[Subscription]) -> Option<Heard> {
+    let subject = subject(event)?;
+    let subscription = subscriptions.iter().find(|subscription| subscription.wants(&subject))?;
+    let object = event.told.reference().into();
+    Some(Heard { subject, subscription: subscription.name.clone(), object })
+}
+
+/// What a subscription hears that wants to be told by the object that another one belongs to: a change of a VM's guest
+/// metrics as a change of the VM. The object is as it is now.
+pub(super) fn joined(event: &PoolEvent, subscriptions: &[Subscription], world: &World) -> Option<Heard> {
+    let Told::Stream(events::Event::Change(change)) = &event.told else { return None };
+    // That the object no longer has it is told by the object itself.
+    let part = change.new.as_ref()?;
+    subscriptions.iter().find_map(|subscription| {
+        let Interest::Objects(interest) = &subscription.interest else { return None };
+        interest.joined(&change.class).find_map(|field| {
+            let owner = owner(world, &interest.class, field.name, part)?;
+            let subject = Subject::Change(Change {
+                class: owner.class.clone(),
+                reference: owner.reference.clone(),
+                uuid: owner.uuid().map(Into::into),
+                operation: Operation::Modified,
+                old: Some(Arc::clone(owner)),
+                new: Some(Arc::clone(owner)),
+                changed: vec![SmolStr::new_static(field.name)],
+                caused_by: event.cause.as_ref().map(ToString::to_string),
+            });
+            let object = owner.reference.clone();
+            let subscription = subscription.wants(&subject).then(|| subscription.name.clone())?;
+            Some(Heard { subject, subscription, object })
+        })
+    })
+}
+
+/// The object of a class whose field leads to `part`. Where `part` leads back, that is the way.
+fn owner<'w>(world: &'w World, class: &str, field: &str, part: &Record) -> Option<&'w Arc<Record>> {
+    let leads = |owner: &Record| match owner.get(field) {
+        Some(Value::String(reference)) => *reference == part.reference,
+        Some(Value::Array(references)) => {
+            references.iter().any(|reference| reference.as_str() == Some(part.reference.as_str()))
+        }
+        _ => false,
+    };
+    let back = part.iter().filter_map(|(_, value)| world.get(class, value.as_str()?));
+    let mut back = back.filter(|owner| leads(owner));
+    back.next().or_else(|| world.of(class).find(|owner| leads(owner)))
 }
 
 /// The event as a delivery carries it.
-pub(super) fn event(event: &PoolEvent, attempt: u32, subscription: &str, subject: Subject) -> Event {
+pub(super) fn event(event: &PoolEvent, attempt: u32, heard: Heard) -> Event {
     let (origin, gap) = match &event.told {
         Told::Stream(events::Event::Change(change)) => (change.origin, change.gap),
         Told::Stream(events::Event::Task(task)) => (task.origin, task.gap),
@@ -70,7 +129,35 @@ pub(super) fn event(event: &PoolEvent, attempt: u32, subscription: &str, subject
         },
         gap,
         attempt,
-        subscription: subscription.to_owned(),
-        subject,
+        subscription: heard.subscription,
+        subject: heard.subject,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xapi::Struct;
+
+    use super::*;
+
+    fn record(class: &str, reference: &str, fields: &[(&str, Value)]) -> Arc<Record> {
+        let fields: Struct = fields.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        Arc::new(Record::new(class, reference, fields))
+    }
+
+    #[test]
+    fn an_owner_is_found_by_the_way_back_or_by_looking() {
+        let mut world = World::new();
+        for vm in [
+            record("VM", "a", &[("guest_metrics", "OpaqueRef:1".into())]),
+            record("VM", "b", &[("guest_metrics", "m".into()), ("VIFs", vec!["v".into()].into())]),
+        ] {
+            events::WorldChange::Put(vm).apply(&mut world);
+        }
+        let of = |field, part: &Record| owner(&world, "VM", field, part).map(|vm| vm.reference.as_str());
+        assert_eq!(of("guest_metrics", &record("VM_guest_metrics", "m", &[])), Some("b"));
+        assert_eq!(of("VIFs", &record("VIF", "v", &[("VM", "b".into())])), Some("b"));
+        // What says that it belongs there and is not there is not its.
+        assert_eq!(of("VIFs", &record("VIF", "w", &[("VM", "b".into())])), None);
     }
 }

@@ -4,12 +4,14 @@
 //!   tail or journal ─▶ offer ─▶ queue ─▶ started (durable before any effect) ─▶ delivery ─▶ outcome (durable) ─▶ settle
 //! ```
 
+mod intake;
+
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use journal::{Journal, OpenDelivery, OpenState, Outcome, StoredEvent};
+use journal::{Journal, OpenDelivery, Outcome};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
@@ -17,23 +19,15 @@ use tokio::time::Instant;
 
 use super::delivery::{self, After, Delivery, Doubts, finish};
 use super::installed::Installed;
+use super::orders::{Ended, Figures, Orders};
+use super::quarantine::{Fared, Quarantine, Turn};
 use super::queue::{Next, Queue};
 use super::{retry, translate};
-use crate::event::{PoolEvent, StoredError, Told};
 use crate::feed::{LivePool, Recent, Tail};
 use crate::latency::Latency;
 use crate::pulse::Pulse;
 use crate::story::{Moment, Story};
 
-/// Events of one plugin that may be in memory: waiting, running and resting.
-const HELD_MAX: usize = 1024;
-/// Events of one object that may be in memory; the others wait by their numbers and are read again when their turn
-/// comes, so that an object that rests for long does not keep the others out.
-const HELD_PER_LANE: usize = 16;
-/// Events that may wait in all, by number.
-const OPEN_MAX: usize = 100_000;
-/// Events read at once.
-const READ_MAX: usize = 256;
 /// So many deliveries in a row that caused one another are a loop, such as two plugins that undo each other's work.
 const CHAIN_MAX: u32 = 16;
 /// How often a worker with nothing to do shows that it is alive.
@@ -82,6 +76,10 @@ pub(crate) struct Worker {
     /// What runs in which task.
     tasks: HashMap<task::Id, Next>,
     noted_cursor: u64,
+    /// Deliveries by how they ended, since the start.
+    ended: Ended,
+    orders: Orders,
+    quarantine: Quarantine,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
@@ -92,6 +90,7 @@ impl Worker {
         installed: Arc<Installed>,
         pools: HashMap<SmolStr, LivePool>,
         shared: Shared,
+        orders: Orders,
         pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, WorkerError> {
@@ -107,6 +106,9 @@ impl Worker {
             held: HashMap::new(),
             running: JoinSet::new(),
             tasks: HashMap::new(),
+            ended: Ended::default(),
+            orders,
+            quarantine: Quarantine::default(),
             pulse,
             installed,
             pools,
@@ -125,12 +127,19 @@ impl Worker {
     async fn deliver_all(&mut self) -> Result<(), journal::Error> {
         let mut last = self.shared.tail.last();
         let mut stop = self.stop.clone();
+        let mut enabled = self.orders.enabled();
         let mut lag_began = None;
+        self.left_below_the_cursor().await?;
         while !*stop.borrow() {
             self.pulse.beat();
             last.borrow_and_update();
             let more = self.fill().await?;
-            self.begin().await?;
+            // One that is switched off takes events in and begins nothing: its queue stays as it is.
+            let on = *enabled.borrow_and_update();
+            if on {
+                self.begin().await?;
+            }
+            self.tell();
             let lag = self.queue.cursor() - self.noted_cursor;
             // Counted from when it began to lag, however often something else happens meanwhile.
             lag_began = (lag > 0).then(|| lag_began.unwrap_or_else(Instant::now));
@@ -152,8 +161,11 @@ impl Worker {
                 // Either it says stop, or whoever could say so is gone.
                 _ = stop.changed() => {}
                 _ = last.changed() => {}
+                Ok(()) = enabled.changed() => {}
+                Some(sequence) = self.orders.next() => self.come_again(sequence).await?,
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended).await?,
-                () = until(self.queue.due()) => {}
+                () = until(self.queue.due()), if on && self.quarantine.due().is_none() => {}
+                () = until(self.quarantine.due()), if on && self.running.is_empty() => {}
                 () = reached(note_due) => {}
                 () = tokio::time::sleep(PULSE_EVERY) => {}
             }
@@ -165,105 +177,36 @@ impl Worker {
         self.note_cursor().await
     }
 
-    /// Offers what comes next, and tells whether there may be more that there is room for.
-    async fn fill(&mut self) -> Result<bool, journal::Error> {
-        let room = HELD_MAX.saturating_sub(self.held.len()).min(READ_MAX);
-        if room == 0 || self.queue.open() >= OPEN_MAX {
-            return Ok(false);
-        }
-        let recent = self.shared.tail.after(self.queue.offered(), room);
-        if !recent.is_empty() {
-            for recent in recent {
-                self.offer(recent).await?;
-            }
-            return Ok(true);
-        }
-        if *self.shared.tail.last().borrow() <= self.queue.offered() {
-            return Ok(false);
-        }
-        let stored = self.shared.journal.read(self.queue.offered(), room).await?;
-        let more = !stored.is_empty();
-        for stored in stored {
-            match read_back(&stored) {
-                Ok(event) => self.offer(Recent { event: Arc::new(event), received: None }).await?,
-                Err(error) => {
-                    // It was written by us: the file was changed from outside. The others go on.
-                    tracing::error!(sequence = stored.sequence, error = %error, "an event cannot be read back");
-                    self.pass_over(stored.sequence, "the event cannot be read back from the journal").await?;
-                }
-            }
-        }
-        Ok(more)
-    }
-
-    async fn offer(&mut self, recent: Recent) -> Result<(), journal::Error> {
-        let event = &recent.event;
-        let sequence = event.sequence;
-        let wanted = self.pools.contains_key(&event.pool)
-            && translate::subject(event)
-                .is_some_and(|subject| translate::wanted(self.installed.subscriptions(), &subject).is_some());
-        if !wanted {
-            return self.pass_over(sequence, "the plugin does not subscribe to this event any more").await;
-        }
-        let lane = (event.pool.clone(), SmolStr::new(event.told.reference()));
-        let (attempts, not_before) = match self.earlier.remove(&sequence) {
-            None => (0, None),
-            Some(OpenDelivery { state: OpenState::Settled, .. }) => {
-                self.queue.offer(sequence, None, 0, None);
-                return Ok(());
-            }
-            Some(open) => {
-                let not_before = match open.state {
-                    OpenState::Retry { not_before_micros, .. } => Some(not_before_micros),
-                    OpenState::Started | OpenState::Settled => None,
-                };
-                let cut_short = if not_before.is_none() { open.attempt } else { open.cut_short };
-                if cut_short > 0 {
-                    self.cut_short.insert(sequence, cut_short);
-                }
-                (open.attempt, not_before)
-            }
-        };
-        if self.queue.waiting(&lane) < HELD_PER_LANE {
-            self.held.insert(sequence, recent);
-        }
-        self.queue.offer(sequence, Some(lane), attempts, not_before);
-        Ok(())
-    }
-
-    /// Passes over an event that this plugin does not get. A delivery of it that an earlier run left open ends as a
-    /// dead letter.
-    async fn pass_over(&mut self, sequence: u64, why: &str) -> Result<(), journal::Error> {
-        if let Some(open) = self.earlier.remove(&sequence)
-            && open.state != OpenState::Settled
-        {
-            tracing::warn!(plugin = self.installed.name, sequence, why, "an open delivery is given up");
-            let attempt = if open.state == OpenState::Started { open.attempt } else { open.attempt + 1 };
-            let outcome = Outcome::Dead { why: why.to_owned(), log: Vec::new() };
-            finish(
-                &self.shared.journal,
-                &self.installed.name,
-                Next { sequence, attempt },
-                outcome,
-                Vec::new(),
-            )
-            .await?;
-        }
-        self.queue.offer(sequence, None, 0, None);
-        Ok(())
+    /// Shows how far it is.
+    fn tell(&self) {
+        let (running, resting) = (self.queue.running(), self.queue.resting());
+        self.orders.tell(Figures {
+            cursor: self.queue.cursor(),
+            open: self.queue.open(),
+            running,
+            resting,
+            quarantined: self.quarantine.due().is_some(),
+            ended: self.ended,
+        });
     }
 
     /// Begins what may begin now.
     async fn begin(&mut self) -> Result<(), journal::Error> {
-        while let Some(next) = self.queue.next(Timestamp::now().as_microsecond()) {
+        loop {
+            let now = Timestamp::now().as_microsecond();
+            if !self.quarantine.admits(self.running.len(), now) {
+                return Ok(());
+            }
+            let Some(next) = self.queue.next(now) else { return Ok(()) };
             let recent = match self.held.get(&next.sequence) {
                 Some(recent) => recent.clone(),
                 None => match self.read_again(next.sequence).await? {
                     Some(event) => Recent { event, received: None },
                     None => {
                         let why = "the event cannot be read back from the journal".to_owned();
-                        let dead = Outcome::Dead { why, log: Vec::new() };
+                        let dead = Outcome::Dead { why, log: Vec::new(), cut_short: false };
                         finish(&self.shared.journal, &self.installed.name, next, dead, Vec::new()).await?;
+                        self.ended.dead += 1;
                         self.settled(next.sequence);
                         continue;
                     }
@@ -271,33 +214,18 @@ impl Worker {
             };
             self.deliver(next, recent).await?;
         }
-        Ok(())
-    }
-
-    async fn read_again(&self, sequence: u64) -> Result<Option<Arc<PoolEvent>>, journal::Error> {
-        let Some(stored) = self.shared.journal.event(sequence).await? else { return Ok(None) };
-        match read_back(&stored) {
-            Ok(event) => Ok(Some(Arc::new(event))),
-            Err(error) => {
-                tracing::error!(sequence, error = %error, "an event cannot be read back");
-                Ok(None)
-            }
-        }
     }
 
     async fn deliver(&mut self, next: Next, recent: Recent) -> Result<(), journal::Error> {
         let Next { sequence, attempt } = next;
         let Recent { event, received } = recent;
-        // What is in the queue was wanted when it was offered, and neither pools nor subscriptions change since.
-        let told = translate::subject(&event).and_then(|subject| {
-            let subscription = translate::wanted(self.installed.subscriptions(), &subject)?;
-            Some((subject, subscription))
-        });
-        let (Some(pool), Some((subject, subscription))) = (self.pools.get(&event.pool), told) else {
-            unreachable!("event {sequence} was offered although nothing wants it");
+        // Neither pools nor subscriptions change, but what an object belongs to may be gone.
+        let (Some(pool), Some(heard)) = (self.pools.get(&event.pool), self.heard(&event)) else {
+            return self.forsaken(next).await;
         };
-        let host_event = translate::event(&event, attempt, &subscription.name, subject);
-        if let Some(cause) = event.cause.as_ref().filter(|cause| cause.chain >= CHAIN_MAX) {
+        let host_event = translate::event(&event, attempt, heard);
+        // Not at later attempts: a person has looked at the letter and wants it delivered all the same.
+        if let Some(cause) = event.cause.as_ref().filter(|cause| attempt == 1 && cause.chain >= CHAIN_MAX) {
             let plugin = &self.installed.name;
             let why = format!(
                 "stopped as a loop: {} deliveries in a row caused one another, the last of them {cause}; \
@@ -305,8 +233,9 @@ impl Worker {
                 cause.chain, cause.plugin
             );
             tracing::error!(plugin, sequence, why, "the delivery is given up; it is kept as a dead letter");
-            finish(&self.shared.journal, plugin, next, Outcome::Dead { why, log: Vec::new() }, Vec::new())
-                .await?;
+            let dead = Outcome::Dead { why, log: Vec::new(), cut_short: false };
+            finish(&self.shared.journal, plugin, next, dead, Vec::new()).await?;
+            self.ended.dead += 1;
             self.settled(sequence);
             return Ok(());
         }
@@ -337,6 +266,19 @@ impl Worker {
         Ok(())
     }
 
+    /// The object that an event was told of is gone before its turn came. Nothing is left to tell; a delivery that had
+    /// begun ends as a dead letter.
+    async fn forsaken(&mut self, next: Next) -> Result<(), journal::Error> {
+        if next.attempt > 1 {
+            let why = "the object that it belonged to is gone".to_owned();
+            let dead = Outcome::Dead { why, log: Vec::new(), cut_short: false };
+            finish(&self.shared.journal, &self.installed.name, next, dead, Vec::new()).await?;
+            self.ended.dead += 1;
+        }
+        self.settled(next.sequence);
+        Ok(())
+    }
+
     async fn ended(
         &mut self,
         ended: Result<(task::Id, Result<After, journal::Error>), task::JoinError>,
@@ -350,9 +292,18 @@ impl Worker {
             }
         };
         let Some(Next { sequence, attempt }) = self.tasks.remove(&id) else { return Ok(()) };
+        self.judge(&after);
         match after {
-            After::Settled => self.settled(sequence),
+            After::Done => {
+                self.ended.done += 1;
+                self.settled(sequence);
+            }
+            After::Dead => {
+                self.ended.dead += 1;
+                self.settled(sequence);
+            }
             After::Retry { at, cut_short } => {
+                self.ended.again += 1;
                 if cut_short {
                     self.cut_short.insert(sequence, attempt);
                     // Whatever it was told is lost with it.
@@ -362,6 +313,25 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Leaves a plugin that keeps failing alone for a while, and takes it up again.
+    fn judge(&mut self, after: &After) {
+        let fared = match after {
+            After::Done => Fared::Well,
+            After::Dead | After::Retry { cut_short: true, .. } => Fared::Badly,
+            After::Retry { cut_short: false, .. } => Fared::Later,
+        };
+        let plugin = &self.installed.name;
+        match self.quarantine.ended(fared, Timestamp::now().as_microsecond()) {
+            Some(Turn::Closed(pause)) => tracing::error!(
+                plugin,
+                again_in_s = pause.as_secs(),
+                "the plugin keeps failing and gets no events for now; they wait, then one is tried"
+            ),
+            Some(Turn::Opened) => tracing::info!(plugin, "the plugin works again and gets its events"),
+            None => {}
+        }
     }
 
     /// The daemon's own code failed in the middle of a delivery: a bug of ours, which must not park the object.
@@ -376,7 +346,7 @@ impl Worker {
                     After::Retry { at, cut_short: true },
                 )
             }
-            None => (Outcome::Dead { why, log: Vec::new() }, After::Settled),
+            None => (Outcome::Dead { why, log: Vec::new(), cut_short: true }, After::Dead),
         };
         finish(&self.shared.journal, &self.installed.name, next, outcome, Vec::new()).await?;
         Ok(after)
@@ -403,6 +373,10 @@ impl Worker {
             Ok(()) => self.noted_cursor = cursor,
             // What is settled is settled; only the reading after a restart takes longer.
             Err(error) if error.is_passing() => tracing::debug!(error = %error, "noting the cursor"),
+            // A person made a dead letter come again, and the word of it has not come here yet.
+            Err(error @ journal::Error::Unsettled { .. }) => {
+                tracing::debug!(error = %error, "noting the cursor");
+            }
             Err(error) => return Err(error),
         }
         Ok(())
@@ -424,15 +398,4 @@ async fn until(due: Option<i64>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn read_back(stored: &StoredEvent) -> Result<PoolEvent, StoredError> {
-    let (told, cause) = Told::from_json(&stored.kind, &stored.class, &stored.reference, &stored.payload)?;
-    Ok(PoolEvent {
-        sequence: stored.sequence,
-        pool: SmolStr::new(&stored.pool),
-        at: Timestamp::from_microsecond(stored.at_micros).map_err(|_| StoredError::Lacks("time"))?,
-        told,
-        cause,
-    })
 }

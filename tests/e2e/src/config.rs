@@ -18,6 +18,8 @@ pub struct Config {
     pub grants: Vec<Grant>,
     /// Lines before everything else.
     pub head: String,
+    /// Lines of `[control]` after the socket, which lies in the folder of the configuration.
+    pub control: String,
 }
 
 /// One `[[pool]]`.
@@ -93,6 +95,8 @@ impl Config {
             self.head,
             quoted(&self.state.display().to_string())
         );
+        let socket = quoted(&socket(folder).display().to_string());
+        let _infallible = write!(text, "\n[control]\nsocket = {socket}\n{}\n", self.control);
         for pool in &self.pools {
             let password = folder.join(format!("{}.password", pool.name));
             write_secret(&password, &pool.password);
@@ -117,6 +121,12 @@ impl Config {
         fs::write(&path, text).expect("the configuration can be written");
         path
     }
+}
+
+/// Where a daemon listens whose configuration was written into `folder`.
+#[must_use]
+pub fn socket(folder: &Path) -> PathBuf {
+    folder.join("control.sock")
 }
 
 /// Writes a file that its owner alone may read.

@@ -8,6 +8,7 @@
 mod config;
 mod daemon;
 mod log;
+mod operator;
 mod picture;
 mod programs;
 mod room;
@@ -18,9 +19,10 @@ mod tls_front;
 mod waiting;
 mod world;
 
-pub use config::{Config, Grant, KEEPALIVE_GRANT, PoolSection, write_secret};
+pub use config::{Config, Grant, KEEPALIVE_GRANT, PoolSection, socket, write_secret};
 pub use daemon::{Daemon, Ended};
 pub use log::Line;
+pub use operator::{Answer, Operator};
 pub use picture::differences;
 pub use programs::{guest, run, target, vm_keepalive, xapiary};
 pub use room::SmallDisk;

@@ -60,6 +60,7 @@ pub(crate) fn command(program: &Path) -> Command {
         "WATCHDOG_PID",
         "JOURNAL_STREAM",
         "STATE_DIRECTORY",
+        "RUNTIME_DIRECTORY",
         "CREDENTIALS_DIRECTORY",
     ] {
         command.env_remove(variable);

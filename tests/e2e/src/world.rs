@@ -151,6 +151,7 @@ impl World {
             pools: vec![pool],
             grants: vec![Grant::keepalive(KEEPALIVE_GRANT)],
             head: String::new(),
+            control: String::new(),
         }
     }
 

@@ -32,9 +32,14 @@ fn it_says_its_version_and_what_it_can_do() {
 
 #[test]
 fn wrong_usage_ends_with_2() {
-    for arguments in
-        [&[][..], &["fly"], &["run", "--fast"], &["check", "surplus"], &["simulate", "--http", "here"]]
-    {
+    for arguments in [
+        &[][..],
+        &["fly"],
+        &["run", "--fast"],
+        &["check", "surplus"],
+        &["simulate", "--http", "here"],
+        &["simulate", "--unix", "/nowhere/xapi", "--role-user", "ada:king"],
+    ] {
         let output = run(arguments);
         assert_eq!(code(&output), 2, "{arguments:?}: {}", said(&output));
     }

@@ -44,7 +44,7 @@ async fn a_full_quota_stops_writes_whole_and_lets_them_go_on() {
     let (fitted, error) = fill(&journal, 100_000).await;
     assert!(matches!(error, Error::Full { .. }) && error.is_passing(), "{error:?}");
     assert!((5..=20).contains(&fitted), "{fitted}");
-    assert!(journal.counts().await.unwrap().bytes <= 2 * MIB);
+    assert!(journal.listings().counts().await.unwrap().bytes <= 2 * MIB);
 
     // Neither the event nor the position of the refused append is there.
     assert_eq!(journal.last(), fitted);

@@ -7,6 +7,7 @@ mod doors;
 mod full;
 mod killed;
 mod model;
+mod operated;
 mod power_cut;
 mod road;
 mod setting;

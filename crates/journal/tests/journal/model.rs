@@ -73,7 +73,8 @@ fn call() -> impl Strategy<Value = Call> {
         2 => any::<(i64, bool)>().prop_map(|(not_before_micros, cut_short)| {
             Outcome::Retry { not_before_micros, why: "again".into(), cut_short }
         }),
-        1 => proptest::collection::vec("[a-z]{0,3}", 0..3).prop_map(|log| Outcome::Dead { why: "trap".into(), log }),
+        1 => (proptest::collection::vec("[a-z]{0,3}", 0..3), any::<bool>())
+            .prop_map(|(log, cut_short)| Outcome::Dead { why: "trap".into(), log, cut_short }),
     ];
     prop_oneof![
         3 => (0..2_u8, 0..4_usize, pairs()).prop_map(|(pool, count, objects)| Call::Append { pool, count, objects }),
@@ -173,7 +174,10 @@ impl Model {
             Outcome::Retry { not_before_micros, why, .. } => OpenState::Retry { not_before_micros, why },
             Outcome::Done | Outcome::Dead { .. } => OpenState::Settled,
         };
-        let cut_short = matches!(finish.outcome, Outcome::Retry { cut_short: true, .. });
+        let cut_short = matches!(
+            finish.outcome,
+            Outcome::Retry { cut_short: true, .. } | Outcome::Dead { cut_short: true, .. }
+        );
         plugin.put(finish.sequence, finish.attempt, state, cut_short);
         for StateWrite { key, value } in finish.state.clone() {
             match value {
@@ -385,7 +389,7 @@ impl Machine {
                 seen.objects.insert((pool.to_owned(), object.reference), object.payload);
             }
         }
-        for plugin in journal.plugins().await.unwrap() {
+        for plugin in journal.listings().plugins().await.unwrap() {
             let name = plugin.plugin;
             let progress = journal.progress(&name, 0).await.unwrap();
             assert_eq!(progress.cursor, plugin.cursor);
@@ -404,12 +408,12 @@ impl Machine {
             let outcome = effect.conclusion.map(|conclusion| conclusion.outcome);
             seen.effects.push((effect.plugin, effect.sequence, effect.attempt, effect.index, outcome));
         }
-        for letter in journal.dead(usize::MAX).await.unwrap().into_iter().rev() {
+        for letter in journal.listings().dead(None, usize::MAX).await.unwrap().into_iter().rev() {
             seen.dead.push((letter.plugin, letter.sequence, letter.attempts, letter.log));
         }
         assert_eq!(&seen, model);
 
-        let counts = journal.counts().await.unwrap();
+        let counts = journal.listings().counts().await.unwrap();
         let open =
             |plugin: &Plugin| plugin.open.values().filter(|(.., state)| *state != OpenState::Settled).count();
         assert_eq!(counts.events, model.last());

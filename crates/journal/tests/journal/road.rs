@@ -74,7 +74,7 @@ async fn events_objects_and_position_come_back_as_they_went_in() {
     assert_eq!(read(2, usize::MAX).await, [3]);
     assert_eq!(read(u64::MAX, 5).await, [0_u64; 0]);
 
-    let counts = journal.counts().await.unwrap();
+    let counts = journal.listings().counts().await.unwrap();
     assert_eq!((counts.events, counts.last, counts.objects), (3, 3, 2));
     assert!(counts.bytes > 0);
 }
@@ -134,7 +134,7 @@ async fn a_delivery_is_tried_again_and_then_done() {
     assert_eq!((progress.cursor, progress.open.len()), (3, 0));
     journal.advance("p", 2).await.unwrap();
     assert_eq!(journal.progress("p", 0).await.unwrap().cursor, 3, "a cursor never goes back");
-    assert_eq!(journal.plugins().await.unwrap().len(), 1);
+    assert_eq!(journal.listings().plugins().await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -143,17 +143,18 @@ async fn what_is_given_up_is_a_dead_letter() {
     journal.append(events("lab", 2)).await.unwrap();
     journal.progress("p", 0).await.unwrap();
     journal.start("p", 1, 4).await.unwrap();
-    let dead = Outcome::Dead { why: "trap".into(), log: vec!["one\ntwo".into(), String::new()] };
+    let dead =
+        Outcome::Dead { why: "trap".into(), log: vec!["one\ntwo".into(), String::new()], cut_short: false };
     journal.finish(Finish { at_micros: 99, cursor: Some(1), ..finish("p", 1, 4, dead) }).await.unwrap();
-    let again = Outcome::Dead { why: "deadline".into(), log: vec![] };
+    let again = Outcome::Dead { why: "deadline".into(), log: vec![], cut_short: false };
     journal.finish(finish("p", 2, 1, again)).await.unwrap();
 
-    let letters = journal.dead(9).await.unwrap();
+    let letters = journal.listings().dead(None, 9).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.sequence).collect::<Vec<_>>(), [2, 1]);
     assert_eq!((letters[1].attempts, letters[1].at_micros, letters[1].why.as_str()), (4, 99, "trap"));
     assert_eq!(letters[1].log, ["one\ntwo", ""]);
-    assert_eq!(journal.dead(1).await.unwrap().len(), 1);
-    assert_eq!(journal.counts().await.unwrap().dead, 2);
+    assert_eq!(journal.listings().dead(None, 1).await.unwrap().len(), 1);
+    assert_eq!(journal.listings().counts().await.unwrap().dead, 2);
 }
 
 #[tokio::test]
@@ -212,7 +213,7 @@ async fn an_effect_is_told_before_and_after() {
     let second = journal.intend(intent(1, 1)).await.unwrap();
     assert!(second > first);
     assert!(matches!(journal.intend(intent(1, 1)).await, Err(Error::EffectKnown { index: 1, .. })));
-    assert_eq!(journal.counts().await.unwrap().effects_in_doubt, 2);
+    assert_eq!(journal.listings().counts().await.unwrap().effects_in_doubt, 2);
 
     journal.conclude(first, "ok".into(), 6).await.unwrap();
     journal.conclude(first, "ok".into(), 7).await.unwrap();

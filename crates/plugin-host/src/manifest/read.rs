@@ -11,7 +11,7 @@ use super::toml_reader::{Reader, kind_of};
 use super::{Manifest, ManifestProblem, Request};
 use crate::event::Operation;
 use crate::nearest::hint;
-use crate::subscription::{Interest, ObjectInterest, Subscription};
+use crate::subscription::{Interest, ObjectInterest, Subscription, target};
 use crate::version::Version;
 
 const KEYS: &[&str] = &["name", "version", "contract", "description", "subscribe", "request", "settings"];
@@ -90,7 +90,7 @@ fn subscriptions(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Subscripti
 }
 
 fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Option<Subscription> {
-    reader.only(table, "[[subscribe]]", &["name", "class", "task", "connection", "on", "fields"]);
+    reader.only(table, "[[subscribe]]", &["name", "class", "task", "connection", "on", "fields", "with"]);
     let name = reader.required_text(table, "name", "[[subscribe]]", at);
     let class = reader.text(table, "class");
     let task = reader.flag(table, "task").unwrap_or(false);
@@ -105,7 +105,7 @@ fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Opti
     let interest = match class {
         Some(class) => Interest::Objects(object_interest(reader, at, table, &class)?),
         None => {
-            for key in ["on", "fields"] {
+            for key in ["on", "fields", "with"] {
                 if table.get(key).is_some() {
                     reader.problem(at, format!("`{key}` only goes with `class`"));
                 }
@@ -141,8 +141,28 @@ fn object_interest(
     if !fields.is_empty() && !on.contains(&Operation::Modified) {
         reader.problem(at, "`fields` only narrows `modified`, which is not in `on`");
     }
+    let with = reader.texts(table, "with").unwrap_or_default();
+    for (at, field) in &with {
+        let problem = match known.field(field).map(target) {
+            Some(Some(_)) => continue,
+            Some(None) => format!(
+                "`{field}` of class {} leads to no other object: `with` names fields that do",
+                known.name
+            ),
+            None => {
+                let leading = known.fields.iter().filter(|field| target(field).is_some());
+                let hint = hint(field, leading.map(|field| field.name));
+                format!("class {} has no field `{field}`{hint}", known.name)
+            }
+        };
+        reader.problem(*at, problem);
+    }
+    if !with.is_empty() && !on.contains(&Operation::Modified) {
+        reader.problem(at, "`with` is heard as `modified`, which is not in `on`");
+    }
     Some(ObjectInterest {
         class: SmolStr::new_static(known.name),
+        with: with.into_iter().map(|(_, field)| field.into()).collect(),
         on,
         fields: fields.into_iter().map(|(_, field)| field.into()).collect(),
     })
@@ -257,6 +277,7 @@ name = "stopped"
 class = "vm"
 on = ["modified"]
 fields = ["power_state"]
+with = ["guest_metrics"]
 
 [[subscribe]]
 name = "line"
@@ -292,6 +313,7 @@ description = "which VMs"
                     class: "VM".into(),
                     on: [Operation::Modified].into(),
                     fields: ["power_state".into()].into(),
+                    with: ["guest_metrics".into()].into(),
                 }),
             }
         );
@@ -304,6 +326,7 @@ description = "which VMs"
     fn every_problem_is_told_with_its_line() {
         let text = GOOD
             .replace("fields = [\"power_state\"]", "fields = [\"powerstate\"]\nfeilds = []")
+            .replace("with = [\"guest_metrics\"]", "with = [\"guest_metric\", \"name_label\"]")
             .replace("VM.start", "VM.strat")
             .replace("default = 3", "default = \"3\"")
             .replace("description = \"starts", "descripton = \"starts");
@@ -314,8 +337,10 @@ description = "which VMs"
                 "line 5: unknown key `descripton` in the manifest; did you mean `description`?",
                 "line 11: class VM has no field `powerstate`; did you mean `power_state`?",
                 "line 12: unknown key `feilds` in [[subscribe]]; did you mean `fields`?",
-                "line 18: XAPI has no method `VM.strat`; did you mean `VM.start`?",
-                "line 24: `default` of [settings.max_starts] is a string, not of type integer",
+                "line 13: class VM has no field `guest_metric`; did you mean `guest_metrics`?",
+                "line 13: `name_label` of class VM leads to no other object: `with` names fields that do",
+                "line 19: XAPI has no method `VM.strat`; did you mean `VM.start`?",
+                "line 25: `default` of [settings.max_starts] is a string, not of type integer",
             ]
         );
     }

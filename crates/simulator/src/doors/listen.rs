@@ -1,4 +1,5 @@
-//! Listening, and one task a connection, all of which end with the listener.
+//! Listening, and one task a connection. All end with the listener, and connections with their host's toolstack or when
+//! the network is told to cut them.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,131 +11,226 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use smol_str::SmolStr;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
+use super::place::{Address, Place, Socket};
 use super::{DoorError, identity, network, requests};
 use crate::dispatch::Door;
 use crate::shell::Shared;
+use crate::toolstack::{Phase, Toolstack};
+use crate::trouble::{Network, Reach};
 
 /// Connections that a network door serves at once; more wait, as with xapi.
-pub(super) const CONNECTIONS_MAX: usize = 800;
+const CONNECTIONS_MAX: usize = 800;
 /// The same for the Unix socket.
 const LOCAL_CONNECTIONS_MAX: usize = 1024;
 /// The first request's head must be there by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// A TLS handshake must be done by then.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// After a connection could not be taken, such as for want of file descriptors.
-pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// After something failed for want of file descriptors and the like.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens plain HTTP.
-pub(crate) async fn open_http(
+pub(crate) fn open_http(
     shared: Arc<Shared>,
     address: SocketAddr,
     host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
-    let (listener, address) = bind(address).await?;
-    let network = shared.network();
-    let serve_one = move |stream| serve(shared.clone(), stream, Door::Network(host.clone()));
-    Ok((address, tokio::spawn(network::keep_open(network, listener, address, serve_one))))
+    open_at(shared, address, host, None)
 }
 
 /// Opens HTTPS.
-pub(crate) async fn open_https(
+pub(crate) fn open_https(
     shared: Arc<Shared>,
     address: SocketAddr,
     host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
-    let acceptor = TlsAcceptor::from(identity::server_config(shared.clone(), host.clone())?);
-    let (listener, address) = bind(address).await?;
-    let network = shared.network();
-    let serve_one = move |stream| serve_tls(shared.clone(), acceptor.clone(), stream, host.clone());
-    Ok((address, tokio::spawn(network::keep_open(network, listener, address, serve_one))))
+    let front = TlsAcceptor::from(identity::server_config(shared.clone(), host.clone())?);
+    open_at(shared, address, host, Some(front))
 }
 
 /// Opens a Unix socket, in place of one that lies there unused.
-pub(crate) async fn open_unix(shared: Arc<Shared>, path: &Path) -> Result<JoinHandle<()>, DoorError> {
-    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+pub(crate) fn open_unix(shared: Arc<Shared>, path: &Path) -> Result<JoinHandle<()>, DoorError> {
+    let place = Socket(path.to_owned());
     let refused = |source| DoorError::Listen { place: path.display().to_string(), source };
-    if std::fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
-        if tokio::net::UnixStream::connect(path).await.is_ok() {
-            return Err(refused(std::io::Error::from(std::io::ErrorKind::AddrInUse)));
-        }
-        std::fs::remove_file(path).map_err(refused)?;
-    }
-    let listener = Arc::new(UnixListener::bind(path).map_err(refused)?);
-    // Whoever gets in is root of the pool.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
-    let accept_one = move || {
-        let listener = listener.clone();
-        async move { listener.accept().await.map(|(stream, _)| stream) }
-    };
-    let serve_one = move |stream| serve(shared.clone(), stream, Door::Local);
-    Ok(tokio::spawn(keep_accepting(LOCAL_CONNECTIONS_MAX, accept_one, serve_one)))
+    let listener = place.claim().and_then(|claim| place.listen(claim)).map_err(refused)?;
+    let doorway = Doorway { shared, door: Door::Local, front: None };
+    Ok(tokio::spawn(Arc::new(doorway).keep(place, listener, LOCAL_CONNECTIONS_MAX)))
 }
 
-/// Takes connections for ever and serves each in its own task; beyond the limit they wait.
-pub(super) async fn keep_accepting<S, Accepting, Serving>(
-    connections_max: usize,
-    accept_one: impl Fn() -> Accepting,
-    serve_one: impl Fn(S) -> Serving,
-) where
-    Accepting: Future<Output = std::io::Result<S>>,
-    Serving: Future<Output = ()> + Send + 'static,
-{
-    let room = Arc::new(Semaphore::new(connections_max));
-    let mut connections = JoinSet::new();
-    // The semaphore is never closed.
-    while let Ok(place) = room.clone().acquire_owned().await {
-        match accept_one().await {
-            Ok(stream) => {
-                let serving = serve_one(stream);
-                connections.spawn(async move {
-                    serving.await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "cannot take a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
-    }
-}
-
-async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), DoorError> {
+fn open_at(
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    host: SmolStr,
+    front: Option<TlsAcceptor>,
+) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
     let refused = |source| DoorError::Listen { place: address.to_string(), source };
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let place = Address(address);
+    let listener = place.claim().and_then(|claim| place.listen(claim)).map_err(refused)?;
+    // Port 0 has become a real one, and that is to be kept.
     let address = listener.local_addr().map_err(refused)?;
-    Ok((listener, address))
+    let doorway = Doorway { shared, door: Door::Network(host), front };
+    let task = tokio::spawn(Arc::new(doorway).keep(Address(address), listener, CONNECTIONS_MAX));
+    Ok((address, task))
 }
 
-async fn serve_tls(shared: Arc<Shared>, acceptor: TlsAcceptor, stream: TcpStream, host: SmolStr) {
-    match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(shared, stream, Door::Network(host)).await,
-        // A client that does not trust us hangs up here; that is its right.
-        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!("a TLS handshake took too long"),
+/// What opens and closes a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Weather {
+    toolstack: Toolstack,
+    /// Always good for the Unix socket, which is no network.
+    network: Network,
+}
+
+/// One door of one host.
+struct Doorway {
+    shared: Arc<Shared>,
+    door: Door,
+    /// The TLS front, which may be there without xapi behind it.
+    front: Option<TlsAcceptor>,
+}
+
+impl Doorway {
+    /// Opens and closes with the host's toolstack and with the network, for ever.
+    async fn keep<P: Place>(self: Arc<Self>, place: P, listener: P::Listener, connections_max: usize) {
+        let mut listener = Some(listener);
+        let mut claim = None;
+        loop {
+            let now = self.weather();
+            let phase = now.toolstack.phase;
+            let open = match phase {
+                _ if now.network.reach == Reach::Refused => false,
+                Phase::Answering => true,
+                Phase::Loading => self.front.is_some(),
+                Phase::Stopped => false,
+            };
+            if open {
+                let listening = match listener.take() {
+                    Some(listening) => listening,
+                    None => listen(&place, claim.take()).await,
+                };
+                let mut connections = JoinSet::new();
+                tokio::select! {
+                    () = self.clone().take::<P>(&listening, connections_max, phase, &mut connections) => {}
+                    () = self.changed(now) => {}
+                }
+                // Whoever waits for an answer gets none.
+                connections.shutdown().await;
+                listener = Some(listening);
+            } else {
+                drop(listener.take());
+                if claim.is_none() {
+                    claim = place.claim().map_err(|error| tracing::warn!(%error, "cannot keep a place")).ok();
+                }
+                self.changed(now).await;
+            }
+        }
+    }
+
+    /// Takes connections for ever and serves each in its own task; beyond the limit they wait.
+    async fn take<P: Place>(
+        self: Arc<Self>,
+        listener: &P::Listener,
+        connections_max: usize,
+        phase: Phase,
+        connections: &mut JoinSet<()>,
+    ) {
+        let room = Arc::new(Semaphore::new(connections_max));
+        // The semaphore is never closed.
+        while let Ok(place) = room.clone().acquire_owned().await {
+            match P::accept(listener).await {
+                Ok(stream) => {
+                    let doorway = self.clone();
+                    connections.spawn(async move {
+                        doorway.serve(stream, phase).await;
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot take a connection");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+
+    /// Serves one connection to its end. Without xapi there is nothing behind the TLS front; on a silent network nothing
+    /// is ever heard.
+    async fn serve<S>(&self, stream: S, phase: Phase)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        if self.weather().network.reach == Reach::Silent {
+            return network::swallow(stream).await;
+        }
+        let Some(front) = &self.front else { return self.speak(stream).await };
+        match tokio::time::timeout(HANDSHAKE_TIMEOUT, front.accept(stream)).await {
+            Ok(Ok(stream)) if phase == Phase::Answering => self.speak(stream).await,
+            Ok(Ok(_)) => tracing::debug!("a connection found no xapi"),
+            // A client that does not trust us hangs up here; that is its right.
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = service_fn(|request| requests::answer(&self.shared, self.door.clone(), request));
+        let served = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    fn weather(&self) -> Weather {
+        let toolstack = self.shared.read(|pool| pool.toolstack(&self.door));
+        let network = match self.door {
+            Door::Local => Network::default(),
+            Door::Network(_) => *self.shared.network().borrow(),
+        };
+        Weather { toolstack, network }
+    }
+
+    /// Returns when what is open is to be closed, or the other way round: the toolstack is another one or in another
+    /// phase, or the network refuses, lets in again or cuts. One that falls silent keeps its connections.
+    async fn changed(&self, before: Weather) {
+        let (mut stirs, mut network) = (self.shared.stirs(), self.shared.network());
+        let shut = |weather: Weather| (weather.network.reach == Reach::Refused, weather.network.cuts);
+        loop {
+            let now = self.weather();
+            if now.toolstack != before.toolstack || shut(now) != shut(before) {
+                return;
+            }
+            // The senders live as long as the pool, so this cannot fail.
+            tokio::select! {
+                _ = stirs.changed() => {}
+                _ = network.changed() => {}
+            }
+        }
     }
 }
 
-async fn serve<S>(shared: Arc<Shared>, stream: S, door: Door)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(|request| requests::answer(&shared, door.clone(), request));
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .auto_date_header(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended early");
+/// Listens again, however often it takes.
+async fn listen<P: Place>(place: &P, mut claim: Option<P::Claim>) -> P::Listener {
+    loop {
+        let claimed = claim.take().map_or_else(|| place.claim(), Ok);
+        match claimed.and_then(|claim| place.listen(claim)) {
+            Ok(listener) => return listener,
+            Err(error) => {
+                tracing::warn!(%error, "cannot listen again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
 }

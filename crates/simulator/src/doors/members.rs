@@ -27,7 +27,7 @@ pub struct MemberDoor {
 
 /// Opens the doors of every host but the coordinator, which has its own at these addresses, and writes all addresses
 /// and certificates into the pool.
-pub(crate) async fn open_members(
+pub(crate) fn open_members(
     shared: &Arc<Shared>,
     http: Option<SocketAddr>,
     https: Option<SocketAddr>,
@@ -44,7 +44,7 @@ pub(crate) async fn open_members(
         let mut place = None;
         if let Some(address) = http {
             let address = beside(address, step)?;
-            let (address, task) = open_http(shared.clone(), address, door.host.clone()).await?;
+            let (address, task) = open_http(shared.clone(), address, door.host.clone())?;
             door.http = Some(address);
             place = Some(address);
             tasks.push(task);
@@ -57,7 +57,7 @@ pub(crate) async fn open_members(
                 identity.publish(pool, &door.host);
                 pool.identities.insert(door.host.clone(), identity);
             });
-            let (address, task) = open_https(shared.clone(), address, door.host.clone()).await?;
+            let (address, task) = open_https(shared.clone(), address, door.host.clone())?;
             door.https = Some(address);
             place = Some(address);
             tasks.push(task);

@@ -4,6 +4,7 @@ mod identity;
 mod listen;
 mod members;
 mod network;
+mod place;
 mod requests;
 mod responses;
 mod spoilt;

@@ -13,6 +13,7 @@ use super::{network, spoilt, state};
 use crate::dispatch::{Door, Request};
 use crate::shell::{Answered, Shared};
 use crate::tasks::Origin;
+use crate::toolstack::Phase;
 
 /// The whole head of a request, in bytes.
 const HEAD_MAX: usize = 1024;
@@ -21,13 +22,16 @@ const BODY_MAX: usize = 300 * 1024;
 /// Headers whose rest names a key of the task's `other_config`.
 const OTHER_CONFIG: &str = "x-http-other-config-";
 
-/// Answers one request. An error closes the connection without an answer.
+/// Answers one request. An error closes the connection without an answer, as happens to every call whose toolstack went
+/// down before its answer was out.
 pub(super) async fn answer(
     shared: &Shared,
     door: Door,
     request: HttpRequest<Incoming>,
 ) -> Result<Response<Body>, Refused> {
-    if shared.read(|pool| pool.is_dark(&door)) {
+    let (dark, toolstack) = shared.read(|pool| (pool.is_dark(&door), pool.toolstack(&door)));
+    // A connection may slip in before the door is closed.
+    if dark || toolstack.phase != Phase::Answering {
         return Err(Refused);
     }
     if head_length(&request) > HEAD_MAX {
@@ -64,13 +68,18 @@ pub(super) async fn answer(
     let local = door == Door::Local;
     let fate = shared.with(|pool| pool.trouble.fate(&method));
     network::pass(shared, local, fate.delay).await;
-    let answered = shared.call(&Request { call, door, origin }).await;
+    let request = Request { call, door, origin };
+    let answered = shared.call(&request).await;
     shared.unheld().await;
     network::pass(shared, local, fate.delay).await;
+    if shared.read(|pool| pool.toolstack(&request.door)) != toolstack {
+        return Err(Refused);
+    }
     let body = match &answered {
         Answered::Reply(reply) => envelope.reply(reply, &method),
         Answered::Bare(value) => envelope.bare(value),
         Answered::Early(failure) => envelope.early(failure),
+        Answered::Never => return Err(Refused),
     };
     match fate.spoil {
         None => Ok(responses::rpc(wire, body)),

@@ -23,6 +23,7 @@ pub(crate) const METHODS: &[Entry] = &[
     ("host", "reboot", power::reboot),
     ("host", "shutdown", power::shutdown),
     ("host", "power_on", power::power_on),
+    ("host", "restart_agent", power::restart_agent),
     ("host", "declare_dead", power::declare_dead),
     ("host", "destroy", power::destroy),
     ("host", "set_power_on_mode", settings::set_power_on_mode),

@@ -1,5 +1,7 @@
 //! A host goes out of service, off, and on again; or it is lost.
 
+use std::time::Duration;
+
 use smol_str::SmolStr;
 use xapi::codec::Failure;
 use xapi::{NULL_REF, Value};
@@ -10,11 +12,16 @@ use crate::failures;
 use crate::operation::Operation;
 use crate::pool::{Pool, Step};
 use crate::tasks::Outcome;
+use crate::toolstack::Restart;
 
 type Answered = Result<Outcome, Failure>;
 
 /// From power to a host that takes VMs; seconds at speed 1.
 const BOOTING: f64 = 120.0;
+/// From the answer to `restart_agent` until the restart; seconds at speed 1.
+const ANSWERING: f64 = 1.0;
+/// The answer takes its time in a quick pool, too.
+const ANSWERING_MIN: Duration = Duration::from_millis(100);
 /// Until a silent host is taken for dead; with HA, the others see to it sooner. Seconds at speed 1.
 const ASSUMED_DEAD: f64 = 600.0;
 const FENCED: f64 = 60.0;
@@ -64,7 +71,7 @@ pub(super) fn reboot(pool: &mut Pool, a: &Arguments) -> Answered {
         assert_idle(pool, &gone)?;
         if pool.is_coordinator(&gone) {
             // Whoever asks meanwhile waits; what xapi forgets is forgotten.
-            pool.restart();
+            pool.restart(Restart::ByScript);
             pool.host_up(&gone);
         } else {
             pool.set_live(&gone, false);
@@ -74,6 +81,16 @@ pub(super) fn reboot(pool: &mut Pool, a: &Arguments) -> Answered {
         Ok(Value::VOID)
     });
     Ok(operation.on("host", &host, "reboot").into())
+}
+
+/// `host.restart_agent`: answered before the toolstack goes down.
+pub(super) fn restart_agent(pool: &mut Pool, a: &Arguments) -> Answered {
+    let host = SmolStr::new(a.text(0));
+    pool.known("host", &host)?;
+    pool.assert_live(&host)?;
+    let after = pool.clock.lasting(ANSWERING).max(ANSWERING_MIN);
+    pool.schedule.add(pool.clock.now() + after, Step::RestartAgent(host));
+    Ok(Value::VOID.into())
 }
 
 /// `host.power_on`: returns when the host is there.

@@ -9,6 +9,7 @@ use xapi::Value;
 
 use crate::methods::Entry;
 use crate::pool::Pool;
+pub(crate) use coordinator::take_over;
 pub(crate) use hosts::NewHost;
 
 /// Methods of the pool.

@@ -205,7 +205,7 @@ impl Play {
         let allowed = self.pool.database.words(class, &object, "allowed_operations");
         self.log.push(format!("{class}.{method} {values:?} allowed {allowed:?}"));
         let declared = schema::class(class).unwrap();
-        let handler = Handler::of(declared, declared.method(method).unwrap().name);
+        let handler = Handler::of(declared, declared.method(method).unwrap());
         let arguments = Arguments { session: SmolStr::default(), task: None, values };
         let task = self.pool.start_now(method, handler, arguments, &Origin::default());
         self.pool.keep_allowed();
@@ -222,7 +222,7 @@ impl Play {
     fn cancel_one(&mut self) {
         let task = self.any("task");
         self.log.push(format!("cancel {task}"));
-        _ = self.pool.cancel_task(&task);
+        _ = self.pool.cancel_task("", &task);
         self.pool.keep_allowed();
     }
 

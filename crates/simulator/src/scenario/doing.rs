@@ -9,6 +9,7 @@ use super::action::{Action, Ending};
 use crate::churn::Kind;
 use crate::pool::Pool;
 use crate::random::Random;
+use crate::toolstack::Restart;
 use crate::trouble::{Methods, Often, Reach};
 
 /// Names that a line tells at most.
@@ -121,8 +122,9 @@ impl Pool {
                 (format!("deletions{of} are forgotten"), None)
             }
             Action::RestartToolstack { loses } => {
-                self.trouble.network.cuts += 1;
-                self.restart_losing(*loses);
+                // One that loses its last writes has crashed.
+                let way = if *loses == 0 { Restart::ByScript } else { Restart::ByItself };
+                self.restart_losing(way, *loses);
                 let lost = if *loses == 0 { String::new() } else { format!(" and loses {loses} changes") };
                 (format!("the toolstack restarts{lost}"), None)
             }
@@ -201,8 +203,7 @@ impl Pool {
         let member = |pool: &Pool, host: &SmolStr| !pool.is_coordinator(host) && pool.is_live(host);
         match self.named_or_some("host", host, random, member) {
             Ok(host) => {
-                self.promote(&host);
-                self.trouble.network.cuts += 1;
+                self.promote(&host, 0);
                 format!("host {} becomes the coordinator", self.name("host", &host))
             }
             Err(why) => why,

@@ -50,10 +50,11 @@ pub(crate) async fn agent(running: &Running, vm: &Value) {
     assert!(running.pool().wait_until(SOON, spoken).await);
 }
 
-/// An HTTP client without TLS.
+/// An HTTP client without TLS. It takes a new connection for each call: no answer hangs on how an idle one ended, in a
+/// restart or for its age.
 pub(crate) fn plain() -> reqwest::Client {
     provider();
-    reqwest::Client::new()
+    reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
 /// Gives reqwest its cryptography; another test of this process may have done so.
@@ -135,6 +136,16 @@ impl Client {
             request = request.header(*name, *value);
         }
         request.send().await
+    }
+
+    /// Waits until the pool answers at this door, whatever it answers.
+    pub(crate) async fn answers(&self) {
+        let come = async {
+            while self.send("/", xml::encode_call("system.listMethods", &[]), &[]).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, come).await.unwrap_or_else(|_| panic!("{} does not answer", self.address));
     }
 
     /// One field of one object.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use simulator::{Options, Simulator};
 use xapi::{NULL_REF, Struct, Value};
 
 use crate::client;
@@ -193,6 +194,7 @@ async fn after_a_restart_everything_looks_new_and_nothing_was_deleted() {
     let vm = pool.find_vm("lab").unwrap();
     pool.delete("VM", &vm).unwrap();
     pool.restart_toolstack();
+    client.answers().await;
     assert!(client.refused("VM.get_all", &[]).await.starts_with("SESSION_INVALID"));
     client.log_in("root", "secret").await.unwrap();
     let again = client.events(&["vm"], &first.token).await;
@@ -204,6 +206,115 @@ async fn after_a_restart_everything_looks_new_and_nothing_was_deleted() {
     );
     assert_eq!(again.counts.get("session"), Some(&Value::Int(1)));
     assert_ne!(pool.record("VM", &pool.find_vm("web-1").unwrap()).unwrap().text("resident_on"), NULL_REF);
+}
+
+#[tokio::test]
+async fn the_first_picture_of_alerts_has_those_that_are_gone_too() {
+    let (running, client) = client::fast().await;
+    let pool = running.pool().records("pool")[0].text("uuid").to_owned();
+    let mut made = Vec::new();
+    for name in ["first", "second", "third"] {
+        let arguments = [name.into(), Value::Int(3), "Pool".into(), pool.as_str().into(), "".into()];
+        made.push(client.ok("message.create", &arguments).await);
+    }
+    for gone in [&made[1], &made[0]] {
+        client.ok("message.destroy", std::slice::from_ref(gone)).await;
+    }
+    let first = client.events_within(&["MESSAGE", "Pool"], "", 0.0).await;
+    let told: Vec<(&str, &str)> =
+        first.events.iter().map(|told| (told.operation.as_str(), told.reference.as_str())).collect();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    assert_eq!(told[0], ("del", text(&made[1]).as_str()), "in the order of their ends");
+    assert_eq!(told[1], ("del", text(&made[0]).as_str()));
+    assert_eq!(told[2], ("add", text(&made[2]).as_str()));
+    assert_eq!(first.events[3].class, "pool", "objects come after alerts");
+    assert_eq!(first.events.len(), 4);
+}
+
+#[tokio::test]
+async fn a_token_is_a_number_and_nothing_more() {
+    let (running, client) = client::fast().await;
+    let pool = running.pool();
+    // It fits any subscription, whoever it was given to; case does not matter, and what is not known matches nothing.
+    let token = client.events(&["pool"], "").await.token;
+    let before: i64 = token[..20].parse().unwrap();
+    let vm = pool.find_vm("web-1").unwrap();
+    pool.set("VM", &vm, "name_description", "new").unwrap();
+    let batch = client.events(&["Vm", "no_such"], &token).await;
+    assert!(batch.lines().contains(&"mod vm web-1".to_owned()));
+    assert!(batch.events.iter().all(|told| told.operation == "mod" || told.id > before));
+    // It moves with what was asked for, and not with the rest.
+    pool.create("VDI", Struct::new()).unwrap();
+    let quiet = client.events_within(&["vm"], &batch.token, 0.05).await;
+    assert_eq!((quiet.events.len(), &quiet.token), (0, &batch.token));
+    // From the future it silences, until the present has passed it.
+    let future = format!("{:020},{:020}", pool.generation() + 3, 0);
+    for description in ["one", "two", "three"] {
+        pool.set("VM", &vm, "name_description", description).unwrap();
+        assert_eq!(client.events_within(&["vm"], &future, 0.05).await.lines(), [""; 0], "{description}");
+    }
+    pool.set("VM", &vm, "name_description", "four").unwrap();
+    let batch = client.events(&["vm"], &future).await;
+    assert_eq!(batch.lines(), ["mod vm web-1"]);
+    assert_eq!(batch.events[0].get("name_description"), Some(&"four".into()));
+    for wrong in ["x", "1", "1,x", "1,2,3"] {
+        let arguments = [Value::Array(vec!["vm".into()]), wrong.into(), 0.0.into()];
+        let refused = client.refused("event.from", &arguments).await;
+        assert_eq!(refused, format!("EVENT_FROM_TOKEN_PARSE_FAILURE [{wrong}]"));
+    }
+}
+
+#[tokio::test]
+async fn what_comes_quickly_comes_together_and_tasks_come_at_once() {
+    // xapi's own pauses, which a quick pool shortens.
+    let simulator = Simulator::builtin(Options { speed: 1.0, ..client::options() }).unwrap();
+    let (running, client) = client::open(simulator).await;
+    let pool = running.pool();
+    let began = Instant::now();
+    client.events(&["vm"], "").await;
+    assert!(began.elapsed() >= Duration::from_millis(50), "{:?}", began.elapsed());
+    // On a busy machine a call may be late; that every one is late by the pause is what cannot be.
+    client.ok("task.create", &["mine".into(), "".into()]).await;
+    let mut quickest = Duration::MAX;
+    for _ in 0..20 {
+        let began = Instant::now();
+        client.events(&["task"], "").await;
+        quickest = quickest.min(began.elapsed());
+    }
+    assert!(quickest < Duration::from_millis(50), "{quickest:?}");
+
+    let (one, two) = (pool.find_vm("web-1").unwrap(), pool.find_vm("web-2").unwrap());
+    let token = format!("{:020},{:020}", pool.generation(), 0);
+    let waiting = client.events(&["vm"], &token);
+    let writing = async {
+        while pool.calls().of("event.from") < 22 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        for round in 0..100 {
+            pool.set("VM", &one, "name_description", format!("{round}")).unwrap();
+            pool.set("VM", &two, "name_description", format!("{round}")).unwrap();
+        }
+    };
+    let (batch, ()) = tokio::join!(waiting, writing);
+    let mut lines = batch.lines();
+    lines.sort();
+    assert_eq!(lines, ["mod vm web-1", "mod vm web-2"]);
+    assert!(batch.events.iter().all(|told| told.get("name_description") == Some(&"99".into())));
+}
+
+#[tokio::test]
+async fn a_negative_time_is_a_day() {
+    let (running, client) = client::fast().await;
+    let pool = running.pool();
+    for seconds in [-1.0, f64::NAN, 1e9] {
+        let token = format!("{:020},{:020}", pool.generation(), 0);
+        let waiting = client.events_within(&["pool"], &token, seconds);
+        tokio::pin!(waiting);
+        assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err(), "{seconds}");
+        let reference = pool.records("pool")[0].reference.clone();
+        client.ok("event.inject", &["pool".into(), reference.as_str().into()]).await;
+        assert_eq!(waiting.await.lines(), ["mod pool cellar"]);
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Every host of a pool behind its own door: who answers, who points elsewhere, and what a change of roles does.
 
-use simulator::{Doors, Running, Simulator};
+use simulator::{Doors, PoolHandle, Running, Simulator};
 use xapi::Value;
 use xapi::codec::Failure;
 
@@ -36,6 +36,9 @@ async fn a_member_points_to_the_coordinator_and_takes_over() {
     assert_eq!(member.https.unwrap().ip().to_string(), "127.0.0.2");
 
     pool.fail_over(&member.host).unwrap();
+    assert!(first.send("/", String::new(), &[]).await.is_err(), "all toolstacks restart");
+    first.answers().await;
+    second.answers().await;
     assert_eq!(first.refused("VM.get_all", &[]).await, "HOST_IS_SLAVE [127.0.0.2]");
     assert!(second.refused("VM.get_all", &[]).await.starts_with("SESSION_INVALID"), "no session survives");
     second.log_in("root", "secret").await.unwrap();
@@ -88,6 +91,53 @@ async fn a_stranded_host_answers_its_error_and_a_dark_one_nothing() {
     assert_eq!(client.log_in("root", "secret").await.unwrap_err().code, "HOST_IS_SLAVE");
     pool.crash_host(&member.host).unwrap();
     assert!(client.send("/", String::new(), &[]).await.is_err(), "nobody answers");
+}
+
+#[tokio::test]
+async fn a_member_asked_by_itself_takes_over_with_an_old_copy() {
+    let running = open().await;
+    let pool = running.pool();
+    let member = &running.members()[0];
+    let mut first = at(running.http_address().unwrap());
+    first.log_in("root", "secret").await.unwrap();
+    let mut alone = at(member.http.unwrap());
+    let wrong = ["root".into(), "wrong".into()];
+    let refused = alone.raw("session.slave_local_login_with_password", &wrong).await.unwrap_err();
+    assert_eq!(refused.code, "SESSION_AUTHENTICATION_FAILED");
+    let right = ["root".into(), "secret".into()];
+    // In emergency mode, too, a host opens sessions of its own, which are good for nothing but such calls.
+    pool.strand(&member.host, Some(Failure::new("HOST_UNKNOWN_TO_MASTER", [member.host.as_str()]))).unwrap();
+    alone.session = alone.raw("session.slave_local_login_with_password", &right).await.unwrap();
+    assert!(alone.refused("VM.get_all", &[]).await.starts_with("HOST_UNKNOWN_TO_MASTER"));
+    assert_eq!(alone.ok("host.is_in_emergency_mode", &[]).await, true.into());
+    assert_eq!(first.ok("host.is_in_emergency_mode", &[]).await, false.into());
+    assert!(first.refused("VM.get_all_records_where", &["broken".into()]).await.starts_with("INVALID_VALUE"));
+    let own = alone.session.clone();
+    assert!(first.raw("VM.get_all", &[own]).await.is_err(), "the coordinator does not know it");
+
+    // Whatever came after the last copy is lost to the counter, and with it to every token of then.
+    for name in 0..50 {
+        pool.set("VM", &pool.find_vm("web-1").unwrap(), "name_description", format!("{name}")).unwrap();
+    }
+    let token = first.events(&["vm"], "").await.token;
+    let before = pool.generation();
+    alone.ok("pool.emergency_transition_to_master", &[]).await;
+    let led = |pool: &PoolHandle| pool.records("pool")[0].text("master") == member.host;
+    assert!(pool.wait_until(SOON, led).await);
+    alone.answers().await;
+    assert!(pool.generation() < before, "{before} -> {}", pool.generation());
+    assert!(
+        alone.refused("VM.get_all", &[]).await.starts_with("SESSION_INVALID"),
+        "the local one is gone, too"
+    );
+    alone.log_in("root", "secret").await.unwrap();
+    assert_eq!(alone.ok("host.is_in_emergency_mode", &[]).await, false.into());
+    pool.set("VM", &pool.find_vm("web-1").unwrap(), "name_description", "after").unwrap();
+    let silenced = alone.events_within(&["vm"], &token, 0.05).await;
+    assert_eq!(silenced.lines(), [""; 0], "the old token swallows the change");
+    assert!(!alone.events(&["vm"], "").await.events.is_empty());
+    let ended = at(member.http.unwrap());
+    ended.raw("session.local_logout", &["nobody".into()]).await.unwrap();
 }
 
 #[tokio::test]

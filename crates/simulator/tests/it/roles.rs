@@ -1,9 +1,10 @@
 //! Users with roles: what theirs allows is done, the rest is refused as XAPI words it.
 
+use simulator::PoolHandle;
 use xapi::Value;
 use xapi::model::schema::Role;
 
-use crate::client::{self, Client};
+use crate::client::{self, Client, SOON};
 
 #[tokio::test]
 async fn a_role_allows_some_calls_and_refuses_others() {
@@ -29,7 +30,20 @@ async fn a_role_allows_some_calls_and_refuses_others() {
         "No permission in user session. (Roles with this permission: pool-admin, pool-operator, \
          vm-power-admin, vm-admin, vm-operator)"
     );
-    assert_eq!(watcher.call("Async.VM.start", &start).await.unwrap_err().code, "RBAC_PERMISSION_DENIED");
+    // An asynchronous call has its task even so, and the task fails.
+    let task = watcher.ok("Async.VM.start", &start).await;
+    let failed = |pool: &PoolHandle| pool.records("task").iter().any(|task| task.text("status") == "failure");
+    assert!(running.pool().wait_until(SOON, failed).await);
+    let told = watcher.field("task", &task, "error_info").await;
+    assert_eq!(told.as_array().unwrap()[0], "RBAC_PERMISSION_DENIED".into());
+    assert_eq!(told.as_array().unwrap()[1], "vm.start".into());
+    // What nobody knows might be an extension, and those are for stronger roles.
+    let refused = watcher.call("VM.no_such", std::slice::from_ref(&vm)).await.unwrap_err();
+    assert_eq!(refused.parameters[0], "host.call_extension");
+    assert_eq!(
+        root.refused("VM.no_such", std::slice::from_ref(&vm)).await,
+        "MESSAGE_METHOD_UNKNOWN [VM.no_such]"
+    );
     operator.ok("VM.start", &start).await;
     assert_eq!(operator.call("VM.destroy", &[vm]).await.unwrap_err().code, "RBAC_PERMISSION_DENIED");
     watcher.events(&["pool"], "").await;

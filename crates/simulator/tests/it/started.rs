@@ -410,7 +410,7 @@ async fn a_pending_task_that_is_dropped_or_released_goes_on_and_is_marked() {
     let marked = |pool: &PoolHandle, task: &str| {
         let record: Record = pool.record("task", task).unwrap();
         assert_eq!(record.text("status"), "pending");
-        record.get("current_operations").unwrap().as_struct().unwrap().get("destroy").is_some()
+        record.get("current_operations").unwrap().as_struct().unwrap().get("task") == Some(&"destroy".into())
     };
     let dropped = start(&client, &vm(&pool, "lab")).await;
     let reference = dropped.reference().clone();

@@ -1,6 +1,7 @@
 //! Our client beside the ones that others use, each a process of its own that polls the same server and gets the same
 //! bytes. What counts is the CPU time of that process from the request to values in its own language.
 
+#[path = "../../../clients.rs"]
 mod install;
 mod ours;
 mod server;

@@ -2,11 +2,14 @@
 //!
 //! An `Async.` call's task stays until somebody destroys it; a synchronous call's task goes when the call returns.
 
+mod collecting;
+mod verbs;
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use smol_str::SmolStr;
-use xapi::codec::{Failure, Reply, xml};
+use xapi::codec::{Reply, xml};
 use xapi::{Struct, Value};
 
 use crate::arguments::Arguments;
@@ -20,22 +23,20 @@ use crate::pool::{Pool, Step};
 const SETTLING: f64 = 0.003;
 /// Between an asynchronous call's reply and its work; seconds at speed 1.
 const STARTING: f64 = 0.002;
-/// A finished task is thrown away after so many seconds.
-const FINISHED_KEPT: i64 = 3900;
-/// A task that is pending so long is thrown away, in seconds.
-const PENDING_KEPT: i64 = 24 * 3600;
-/// More tasks than this, and finished ones are thrown away early.
-const TASKS_MAX: usize = 200;
 /// A synchronous caller that has not come for its reply by then has hung up.
 const REPLY_KEPT: Duration = Duration::from_secs(60);
 
 /// Calls under way by task.
 pub(crate) type Jobs = HashMap<SmolStr, Job>;
 
+/// Sessions by the task that each began; tasks of the pool's own making have none.
+pub(crate) type Owners = HashMap<SmolStr, SmolStr>;
+
+/// How far old pending tasks had come at the last look.
+pub(crate) type Stalled = HashMap<SmolStr, f64>;
+
 /// One call under way.
 pub(crate) struct Job {
-    /// The session that made the call.
-    pub(crate) session: SmolStr,
     /// Whether somebody waits for the reply, so that the task is not kept.
     waits: bool,
     work: Work,
@@ -77,8 +78,14 @@ pub(crate) struct Origin {
 }
 
 impl Pool {
-    /// Adds a pending task.
-    pub(crate) fn new_task(&mut self, label: &str, description: &str, origin: &Origin) -> SmolStr {
+    /// Adds a pending task that a session began.
+    pub(crate) fn new_task(
+        &mut self,
+        label: &str,
+        description: &str,
+        origin: &Origin,
+        session: &SmolStr,
+    ) -> SmolStr {
         let reference = self.random.reference();
         let other_config: Struct = origin
             .other_config
@@ -98,7 +105,32 @@ impl Pool {
             fields.push(("subtask_of", Value::String(parent.clone())));
         }
         self.database.create("task", &reference, fields);
+        self.owners.insert(reference.clone(), session.clone());
+        let mut tasks = self.database.words("session", session, "tasks");
+        tasks.insert(0, reference.clone());
+        self.list_tasks(session, tasks);
         reference
+    }
+
+    /// Takes a task away.
+    pub(crate) fn remove_task(&mut self, task: &str) {
+        self.database.delete("task", task);
+        if let Some(session) = self.owners.remove(task) {
+            let mut tasks = self.database.words("session", &session, "tasks");
+            tasks.retain(|listed| listed != task);
+            self.list_tasks(&session, tasks);
+        }
+    }
+
+    /// The other end of the relation: the database keeps it not, since a task's session shows in no record.
+    fn list_tasks(&mut self, session: &str, tasks: Vec<SmolStr>) {
+        let tasks = tasks.into_iter().map(Value::String).collect();
+        self.database.write("session", session, "tasks", Value::Array(tasks));
+    }
+
+    /// Whether a task has not ended.
+    pub(crate) fn is_pending(&self, task: &str) -> bool {
+        self.database.text("task", task, "status") == "pending"
     }
 
     /// Starts an asynchronous call and returns its task.
@@ -109,7 +141,7 @@ impl Pool {
         arguments: Arguments,
         origin: &Origin,
     ) -> SmolStr {
-        let task = self.new_task(label, "", origin);
+        let task = self.new_task(label, "", origin, &arguments.session);
         self.add_job(&task, false, handler, arguments);
         self.schedule.add(self.clock.now() + self.clock.lasting(STARTING), Step::Begin(task.clone()));
         task
@@ -123,7 +155,7 @@ impl Pool {
         arguments: Arguments,
         origin: &Origin,
     ) -> SmolStr {
-        let task = self.new_task(label, "", origin);
+        let task = self.new_task(label, "", origin, &arguments.session);
         self.add_job(&task, true, handler, arguments);
         self.begin(&task);
         task
@@ -213,7 +245,10 @@ impl Pool {
             Some(Err(failure)) if failure.code == "TASK_CANCELLED" => "cancelled",
             _ => "failure",
         };
-        self.database.write("task", task, "status", status);
+        // Somebody may have settled it by hand; xapi leaves that alone.
+        if self.is_pending(task) {
+            self.database.write("task", task, "status", status);
+        }
         if waits {
             self.schedule.add(self.clock.now(), Step::Discard(task.clone()));
         } else {
@@ -223,7 +258,7 @@ impl Pool {
 
     /// Takes away a synchronous call's task and lets its reply go.
     pub(crate) fn discard(&mut self, task: &SmolStr) {
-        self.database.delete("task", task);
+        self.remove_task(task);
         let now = self.clock.now();
         if let Some(job) = self.jobs.get_mut(task) {
             job.done = Some(now);
@@ -242,96 +277,32 @@ impl Pool {
         self.stirs += 1;
     }
 
-    /// `task.cancel`: a wish, never an error for a task that is there.
-    pub(crate) fn cancel_task(&mut self, task: &str) -> Result<Outcome, Failure> {
-        self.known("task", task)?;
-        if let Some(job) = self.jobs.get_mut(task) {
-            job.cancelled = true;
-            // Look at once rather than at the next quarter.
-            if matches!(job.work, Work::Operation(_)) {
-                self.schedule.add(self.clock.now(), Step::Progress(task.into(), 0.0));
-            }
-        }
-        Ok(Value::VOID.into())
-    }
-
-    /// `task.destroy`: a finished task goes, a pending one is marked and goes when it has ended.
-    pub(crate) fn destroy_task(&mut self, task: &str) -> Result<Outcome, Failure> {
-        self.known("task", task)?;
-        if self.database.text("task", task, "status") == "pending" {
-            let mark: Struct = [("destroy".into(), "destroy".into())].into_iter().collect();
-            self.database.write("task", task, "current_operations", Value::Struct(mark));
-        } else {
-            self.database.delete("task", task);
-        }
-        Ok(Value::VOID.into())
-    }
-
-    /// Throws away tasks by age, by mark and by number.
-    pub(crate) fn reap_tasks(&mut self) {
-        let now = self.clock.now();
-        self.jobs.retain(|_, job| job.done.is_none_or(|done| now.saturating_sub(done) < REPLY_KEPT));
-        let old_finished = self.clock.date_before(FINISHED_KEPT);
-        let old_pending = self.clock.date_before(PENDING_KEPT);
-        let tasks: Vec<SmolStr> =
-            self.database.table("task").map(|table| table.rows.keys().cloned().collect()).unwrap_or_default();
-        let mut finished = Vec::new();
-        let mut young = 0usize;
-        for task in tasks {
-            let pending = self.database.text("task", &task, "status") == "pending";
-            let marked = self
-                .database
-                .value("task", &task, "current_operations")
-                .and_then(Value::as_struct)
-                .is_some_and(|operations| {
-                    operations.iter().any(|(_, word)| word.as_str() == Some("destroy"))
-                });
-            let at = SmolStr::new(self.database.text("task", &task, "finished"));
-            let old = if pending {
-                self.database.text("task", &task, "created") < old_pending.as_str()
-            } else {
-                marked || at < old_finished
-            };
-            if old {
-                self.database.delete("task", &task);
-                continue;
-            }
-            young += 1;
-            if !pending {
-                finished.push((at, task));
-            }
-        }
-        if young > TASKS_MAX {
-            finished.sort();
-            let keep = TASKS_MAX.saturating_sub(finished.len());
-            let surplus = finished.len().saturating_sub(keep);
-            for (_, task) in finished.into_iter().take(surplus) {
-                self.database.delete("task", &task);
-            }
-        }
-    }
-
     fn add_job(&mut self, task: &SmolStr, waits: bool, handler: Handler, arguments: Arguments) {
-        let session = arguments.session.clone();
         let work = Work::Call(handler, arguments);
-        self.jobs
-            .insert(task.clone(), Job { session, waits, work, outcome: None, done: None, cancelled: false });
+        let job = Job { waits, work, outcome: None, done: None, cancelled: false };
+        self.jobs.insert(task.clone(), job);
     }
 
-    /// The writes that end a task, but for its status.
+    /// The writes that end a task in xapi's order, but for its status.
     fn complete(&mut self, task: &SmolStr, reply: Reply) {
-        let date = self.clock.date();
-        self.database.write("task", task, "allowed_operations", Value::Array(Vec::new()));
-        self.database.write("task", task, "finished", date);
-        self.database.write("task", task, "progress", 1.0);
-        match &reply {
-            Ok(value) => {
-                self.database.write("task", task, "result", xml::encode_value(value));
-            }
-            Err(failure) => {
-                let words = std::iter::once(&failure.code).chain(&failure.parameters);
-                let words: Vec<Value> = words.map(|word| Value::String(word.clone())).collect();
-                self.database.write("task", task, "error_info", Value::Array(words));
+        if self.is_pending(task) {
+            let date = self.clock.date();
+            let nothing = || Value::Array(Vec::new());
+            match &reply {
+                Ok(value) => {
+                    self.database.write("task", task, "allowed_operations", nothing());
+                    self.database.write("task", task, "finished", date);
+                    self.database.write("task", task, "progress", 1.0);
+                    self.database.write("task", task, "result", xml::encode_value(value));
+                }
+                Err(failure) => {
+                    let words = std::iter::once(&failure.code).chain(&failure.parameters);
+                    let words: Vec<Value> = words.map(|word| Value::String(word.clone())).collect();
+                    self.database.write("task", task, "progress", 1.0);
+                    self.database.write("task", task, "error_info", Value::Array(words));
+                    self.database.write("task", task, "finished", date);
+                    self.database.write("task", task, "allowed_operations", nothing());
+                }
             }
         }
         if let Some(job) = self.jobs.get_mut(task) {

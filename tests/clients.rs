@@ -1,16 +1,19 @@
-//! The other clients, fetched with their own tools into cargo's target folder, each in one exact version.
+//! The other clients, fetched with their own tools into cargo's target folder, each in one exact version. Taken in by path
+//! where they are needed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
-pub(super) const XENAPI: &str = "26.21.1";
-pub(super) const XEN_API: &str = "4.7.6";
+/// The version of `XenAPI`.
+pub(crate) const XENAPI: &str = "26.21.1";
+/// The version of `xen-api`.
+pub(crate) const XEN_API: &str = "4.7.6";
 
 /// The folder that Python finds `XenAPI` in; none where it cannot be had, which was told then.
-pub(super) fn xenapi(beside: &Path) -> Result<Option<PathBuf>> {
-    let folder = beside.join(format!("bench-clients/python-{XENAPI}"));
+pub(crate) fn xenapi(beside: &Path) -> Result<Option<PathBuf>> {
+    let folder = beside.join(format!("clients/python-{XENAPI}"));
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade"]);
     pip.arg("--target").arg(&folder).arg(format!("XenAPI=={XENAPI}"));
@@ -18,8 +21,8 @@ pub(super) fn xenapi(beside: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// The folder that Node finds `xen-api` in; none where it cannot be had, which was told then.
-pub(super) fn xen_api(beside: &Path) -> Result<Option<PathBuf>> {
-    let folder = beside.join(format!("bench-clients/node-{XEN_API}"));
+pub(crate) fn xen_api(beside: &Path) -> Result<Option<PathBuf>> {
+    let folder = beside.join(format!("clients/node-{XEN_API}"));
     let mut npm = Command::new("npm");
     npm.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", "--ignore-scripts"]);
     npm.arg("--prefix").arg(&folder).arg(format!("xen-api@{XEN_API}"));
@@ -40,7 +43,7 @@ fn fetched(folder: PathBuf, content: &str, mut tool: Command, what: &str) -> Res
         Err(error) => return Err(error).context(format!("fetching {what}")),
     };
     if !done {
-        println!("    {what} cannot be had here: that comparison is left out");
+        println!("    {what} cannot be had here: what needs it is left out");
         return Ok(None);
     }
     std::fs::write(&mark, "").with_context(|| format!("marking {}", folder.display()))?;

@@ -1,0 +1,206 @@
+//! Answers that come from the journal alone: the same with a daemon and without one.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use journal::{By, Effect, Error, EventFilter, Listings, OpenDelivery, OpenState, PluginCursor};
+
+use super::summary;
+use super::types::{
+    ActionLine, CallLine, DeadDetail, DeadLine, DeliveryDetail, DeliveryLine, EventDetail, EventLine,
+    EventQuery, Events, JournalStatus, OfPlugin, PluginStatus,
+};
+
+/// So many lines unless more are asked for.
+const LINES: usize = 50;
+/// No answer has more lines than this, however many are asked for.
+const LINES_MAX: usize = 1000;
+
+fn lines(asked: Option<usize>) -> usize {
+    asked.unwrap_or(LINES).min(LINES_MAX)
+}
+
+/// A time as people and programs read it.
+pub(crate) fn time(micros: i64) -> String {
+    Timestamp::from_microsecond(micros).map_or_else(|_| micros.to_string(), |time| time.to_string())
+}
+
+/// What the journal holds.
+pub(crate) async fn journal(listings: &Listings) -> Result<JournalStatus, Error> {
+    let counts = listings.counts().await?;
+    Ok(JournalStatus {
+        events: counts.events,
+        last: counts.last,
+        objects: counts.objects,
+        open_deliveries: counts.open_deliveries,
+        dead: counts.dead,
+        effects: counts.effects,
+        effects_in_doubt: counts.effects_in_doubt,
+        bytes: counts.bytes,
+        free_bytes: counts.free_bytes,
+    })
+}
+
+/// How plugins stand, as far as the journal knows.
+pub(crate) async fn plugins(listings: &Listings) -> Result<Vec<PluginStatus>, Error> {
+    let last = listings.last().await?;
+    let dead: HashMap<String, u64> = listings.dead_counts().await?.into_iter().collect();
+    let disabled = listings.disabled().await?;
+    let cursors = listings.plugins().await?;
+    let status = |PluginCursor { plugin, cursor }| {
+        let off = disabled.iter().find(|disabled| disabled.plugin == plugin);
+        PluginStatus {
+            state: if off.is_some() { "disabled" } else { "not running" }.to_owned(),
+            why: off.map(|disabled| by(&disabled.by)),
+            version: None,
+            cursor: Some(cursor),
+            behind: last.saturating_sub(cursor),
+            waiting: 0,
+            running: 0,
+            resting: 0,
+            dead: dead.get(&plugin).copied().unwrap_or_default(),
+            attempts_done: 0,
+            attempts_again: 0,
+            attempts_dead: 0,
+            name: plugin,
+        }
+    };
+    Ok(cursors.into_iter().map(status).collect())
+}
+
+/// Who did something, when and why, in a sentence.
+pub(super) fn by(by: &By) -> String {
+    let at = time(by.at_micros);
+    if by.reason.is_empty() {
+        format!("by {} at {at}", by.who)
+    } else {
+        format!("by {} at {at}: {}", by.who, by.reason)
+    }
+}
+
+/// Events that a query lets through.
+pub(crate) async fn events(listings: &Listings, query: EventQuery) -> Result<Events, Error> {
+    let EventQuery { after, pool, kind, class, reference, limit, wait_s: _ } = query;
+    let limit = lines(limit);
+    // Before the events are read: what comes in between is looked at the next time.
+    let last = listings.last().await?;
+    let filter = EventFilter { after, pool, kind, class, reference };
+    let events = listings.events(filter, limit).await?;
+    let looked_to = match events.last() {
+        Some(newest) if after.is_some() && events.len() >= limit => newest.sequence,
+        Some(newest) => newest.sequence.max(last),
+        None => last,
+    };
+    Ok(Events { events: events.iter().map(summary::event).collect(), looked_to })
+}
+
+/// One event; nothing if there is none of this number.
+pub(crate) async fn event(listings: &Listings, sequence: u64) -> Result<Option<EventDetail>, Error> {
+    let Some(stored) = listings.event(sequence).await? else { return Ok(None) };
+    // What is no JSON, which we never write, is shown as the text that it is.
+    let payload = serde_json::from_str(&stored.payload).unwrap_or_else(|_| stored.payload.clone().into());
+    Ok(Some(EventDetail { event: summary::event(&stored), payload }))
+}
+
+async fn event_line(listings: &Listings, sequence: u64) -> Result<Option<EventLine>, Error> {
+    Ok(listings.event(sequence).await?.as_ref().map(summary::event))
+}
+
+/// Open deliveries.
+pub(crate) async fn deliveries(listings: &Listings, of: OfPlugin) -> Result<Vec<DeliveryLine>, Error> {
+    let open = listings.open_deliveries(of.plugin, lines(of.limit)).await?;
+    Ok(open.into_iter().map(|(plugin, open)| delivery_line(plugin, open)).collect())
+}
+
+fn delivery_line(plugin: String, open: OpenDelivery) -> DeliveryLine {
+    let OpenDelivery { sequence, attempt, state, .. } = open;
+    let (state, not_before, why) = match state {
+        OpenState::Started => ("started", None, None),
+        OpenState::Retry { not_before_micros, why } => ("retry", Some(time(not_before_micros)), Some(why)),
+        OpenState::Settled => ("settled", None, None),
+    };
+    DeliveryLine { plugin, sequence, attempt, state: state.to_owned(), not_before, why }
+}
+
+/// All that is known of one delivery; nothing if the plugin or the event is not known.
+pub(crate) async fn delivery(
+    listings: &Listings,
+    plugin: &str,
+    sequence: u64,
+) -> Result<Option<DeliveryDetail>, Error> {
+    let plugins = listings.plugins().await?;
+    let Some(known) = plugins.into_iter().find(|known| known.plugin == plugin) else { return Ok(None) };
+    if sequence == 0 || sequence > listings.last().await? {
+        return Ok(None);
+    }
+    let calls = listings.effects(plugin, sequence).await?;
+    let dead = listings.dead_letter_of(plugin, sequence).await?.map(dead_line);
+    let line = |state: &str, attempt| DeliveryLine {
+        plugin: plugin.to_owned(),
+        sequence,
+        attempt,
+        state: state.to_owned(),
+        not_before: None,
+        why: None,
+    };
+    let delivery = match (&dead, listings.delivery(plugin, sequence).await?) {
+        (Some(dead), _) => DeliveryLine { why: Some(dead.why.clone()), ..line("dead", dead.attempts) },
+        (None, Some(open)) => delivery_line(plugin.to_owned(), open),
+        (None, None) if sequence <= known.cursor => {
+            line("settled", calls.iter().map(|call| call.attempt).max().unwrap_or_default())
+        }
+        (None, None) => line("not started", 0),
+    };
+    let event = event_line(listings, sequence).await?;
+    Ok(Some(DeliveryDetail { delivery, event, calls: calls.into_iter().map(call_line).collect(), dead }))
+}
+
+/// Dead letters, newest first.
+pub(crate) async fn dead(listings: &Listings, of: OfPlugin) -> Result<Vec<DeadLine>, Error> {
+    let letters = listings.dead(of.plugin, lines(of.limit)).await?;
+    Ok(letters.into_iter().map(dead_line).collect())
+}
+
+/// One dead letter; nothing if none bears this number.
+pub(crate) async fn dead_letter(listings: &Listings, id: u64) -> Result<Option<DeadDetail>, Error> {
+    let Some(letter) = listings.dead_letter(id).await? else { return Ok(None) };
+    let event = event_line(listings, letter.sequence).await?;
+    let calls = listings.effects(&letter.plugin, letter.sequence).await?;
+    let calls = calls.into_iter().map(call_line).collect();
+    Ok(Some(DeadDetail { dead: dead_line(letter), event, calls }))
+}
+
+fn dead_line(letter: journal::DeadLetter) -> DeadLine {
+    let journal::DeadLetter { id, plugin, sequence, attempts, at_micros, why, log } = letter;
+    DeadLine { id, plugin, sequence, attempts, at: time(at_micros), why, log }
+}
+
+fn call_line(effect: Effect) -> CallLine {
+    let Effect { attempt, index, method, arguments, intended_at_micros, conclusion, .. } = effect;
+    let took = conclusion.as_ref().map(|conclusion| conclusion.at_micros.saturating_sub(intended_at_micros));
+    CallLine {
+        attempt,
+        index,
+        method,
+        arguments,
+        at: time(intended_at_micros),
+        outcome: conclusion.map(|conclusion| summary::outcome(&conclusion.outcome)),
+        took_s: took
+            .and_then(|micros| u64::try_from(micros).ok())
+            .map(|micros| std::time::Duration::from_micros(micros).as_secs_f64()),
+    }
+}
+
+/// What people did, newest first.
+pub(crate) async fn actions(listings: &Listings, limit: Option<usize>) -> Result<Vec<ActionLine>, Error> {
+    let actions = listings.actions(lines(limit)).await?;
+    let line = |action: journal::Action| ActionLine {
+        id: action.id,
+        at: time(action.by.at_micros),
+        who: action.by.who,
+        verb: action.verb,
+        subject: action.subject,
+        reason: action.by.reason,
+    };
+    Ok(actions.into_iter().map(line).collect())
+}

@@ -1,0 +1,229 @@
+//! What the other rooms publish, put together into one picture when somebody asks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use journal::Journal;
+
+use super::records;
+use super::types::{LatencyStatus, PluginDetail, PluginStatus, PoolStatus, Status};
+use crate::config::{self, GrantFile};
+use crate::feed::{LivePool, PoolState};
+use crate::latency::Latency;
+use crate::pulse::Pulses;
+use crate::router::{Figures, Installed, Steering};
+
+/// How long the journal's writer may take to answer before it counts as stuck.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Where the picture comes from.
+pub(crate) struct Sources {
+    /// The pools, in the order of the configuration.
+    pub(crate) pools: Vec<LivePool>,
+    /// The plugins, by name.
+    pub(crate) plugins: Vec<PluginSource>,
+    /// The journal.
+    pub(crate) journal: Journal,
+    /// The signs of life of all parts.
+    pub(crate) pulses: Pulses,
+    /// From a pool's answer to the start of a plugin.
+    pub(crate) latency: Arc<Latency>,
+    /// When the daemon started.
+    pub(crate) started: Instant,
+    /// Who may do what.
+    pub(crate) control: config::Control,
+}
+
+/// A plugin as configured, and what became of it.
+#[derive(Clone)]
+pub(crate) struct PluginSource {
+    /// Its grant file.
+    pub(crate) grant: GrantFile,
+    /// Whether it runs.
+    pub(crate) state: PluginState,
+}
+
+/// Whether a plugin runs.
+#[derive(Clone)]
+pub(crate) enum PluginState {
+    /// It is loaded and has a worker, which may be switched off.
+    Loaded {
+        /// What is loaded.
+        installed: Arc<Installed>,
+        /// The worker's reins.
+        steering: Steering,
+    },
+    /// Its grant file says that it is not to run.
+    Off,
+    /// It could not be loaded; why.
+    LeftOut(String),
+}
+
+/// What the journal knows of plugins.
+struct Kept {
+    last: u64,
+    cursors: HashMap<String, u64>,
+    dead: HashMap<String, u64>,
+    disabled: HashMap<String, journal::By>,
+}
+
+impl Sources {
+    /// The plugin of that name.
+    pub(super) fn plugin(&self, name: &str) -> Option<&PluginSource> {
+        self.plugins.iter().find(|plugin| plugin.grant.name == name)
+    }
+
+    /// The whole picture.
+    pub(super) async fn status(&self) -> Result<Status, journal::Error> {
+        let kept = self.kept().await?;
+        let journal = records::journal(self.journal.listings()).await?;
+        let pools: Vec<PoolStatus> = self.pools.iter().map(pool_status).collect();
+        let plugins: Vec<PluginStatus> =
+            self.plugins.iter().map(|plugin| plugin_status(plugin, &kept)).collect();
+        let mut problems = Vec::new();
+        for pool in pools.iter().filter(|pool| pool.state != "following") {
+            let why = pool.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            problems.push(format!("pool {} is {}{why}", pool.name, pool.state));
+        }
+        for plugin in plugins.iter().filter(|plugin| plugin.state == "left out") {
+            let why = plugin.why.as_deref().unwrap_or_default();
+            problems.push(format!("plugin {} is left out: {why}", plugin.name));
+        }
+        if journal.dead > 0 {
+            let letters = if journal.dead == 1 { "dead letter waits" } else { "dead letters wait" };
+            problems.push(format!("{} {letters} for a person: `xapiary dead list`", journal.dead));
+        }
+        if !self.journal.healthy(WRITER_TIMEOUT).await {
+            problems.push("the journal's writer does not answer".to_owned());
+        }
+        problems.extend(self.pulses.check().err());
+        let latency = self.latency.percentiles();
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            process: std::process::id(),
+            running_for_s: self.started.elapsed().as_secs_f64(),
+            problems,
+            pools,
+            plugins,
+            journal,
+            start_latency: LatencyStatus {
+                count: latency.count,
+                p50_s: latency.p50.as_secs_f64(),
+                p99_s: latency.p99.as_secs_f64(),
+                max_s: latency.max.as_secs_f64(),
+            },
+        })
+    }
+
+    /// How all plugins stand.
+    pub(super) async fn plugins(&self) -> Result<Vec<PluginStatus>, journal::Error> {
+        let kept = self.kept().await?;
+        Ok(self.plugins.iter().map(|plugin| plugin_status(plugin, &kept)).collect())
+    }
+
+    /// All that can be told of one plugin.
+    pub(super) async fn plugin_detail(&self, name: &str) -> Result<Option<PluginDetail>, journal::Error> {
+        let Some(plugin) = self.plugin(name) else { return Ok(None) };
+        let grant = &plugin.grant;
+        let loaded = match &plugin.state {
+            PluginState::Loaded { installed, .. } => Some(installed),
+            PluginState::Off | PluginState::LeftOut(_) => None,
+        };
+        let subscriptions = loaded.map(|installed| {
+            let subscriptions = installed.subscriptions().iter();
+            subscriptions.map(|subscription| subscription.name.clone()).collect()
+        });
+        let allow = grant.allow.iter().map(|rule| {
+            let calls: Vec<&str> = rule.call.iter().map(|call| call.value.as_str()).collect();
+            let on = rule.on.as_ref().map(|on| format!(" on {}", on.value)).unwrap_or_default();
+            format!("{}{on}", calls.join(", "))
+        });
+        Ok(Some(PluginDetail {
+            status: plugin_status(plugin, &self.kept().await?),
+            grant: grant.path.display().to_string(),
+            component: grant.component.display().to_string(),
+            digest: grant.digest.map(|digest| digest.to_string()),
+            pools: grant.pools.iter().map(|pool| pool.value.to_string()).collect(),
+            concurrency: grant.concurrency,
+            description: loaded.map(|installed| installed.plugin.manifest().description.clone()),
+            subscriptions: subscriptions.unwrap_or_default(),
+            allow: allow.collect(),
+            missing: loaded.and_then(|installed| installed.missing.clone()),
+        }))
+    }
+
+    async fn kept(&self) -> Result<Kept, journal::Error> {
+        let listings = self.journal.listings();
+        let cursors = listings.plugins().await?.into_iter();
+        let disabled = listings.disabled().await?.into_iter();
+        Ok(Kept {
+            last: self.journal.last(),
+            cursors: cursors.map(|cursor| (cursor.plugin, cursor.cursor)).collect(),
+            dead: listings.dead_counts().await?.into_iter().collect(),
+            disabled: disabled.map(|disabled| (disabled.plugin, disabled.by)).collect(),
+        })
+    }
+}
+
+fn pool_status(pool: &LivePool) -> PoolStatus {
+    let (state, why) = match &*pool.state().borrow() {
+        PoolState::Connecting => ("connecting", None),
+        PoolState::Following => ("following", None),
+        PoolState::Lost(why) => ("lost", Some(why.clone())),
+        PoolState::Untrusted(why) => ("untrusted", Some(why.clone())),
+        PoolState::Paused(why) => ("paused", Some(why.clone())),
+    };
+    PoolStatus {
+        name: pool.name().to_string(),
+        state: state.to_owned(),
+        why,
+        endpoint: pool.client().endpoint().to_string(),
+        objects: count(pool.read().len()),
+        canary_age_s: pool.canary_age().map(|age| age.as_secs_f64()),
+        lag_s: pool.lag().map(|lag| lag.as_secs_f64()),
+        events: pool.told(),
+    }
+}
+
+fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
+    let name = &plugin.grant.name;
+    let (state, why, version, figures) = match &plugin.state {
+        PluginState::Loaded { installed, steering } => {
+            let version = Some(installed.plugin.manifest().version.clone());
+            let figures = Some(steering.figures());
+            if steering.is_enabled() && figures.is_some_and(|figures| figures.quarantined) {
+                let why = "it keeps failing; one event is tried now and then, see the log".to_owned();
+                ("quarantined", Some(why), version, figures)
+            } else if steering.is_enabled() {
+                ("on", None, version, figures)
+            } else {
+                ("disabled", kept.disabled.get(name).map(records::by), version, figures)
+            }
+        }
+        PluginState::Off => ("off", Some("enabled = false in its grant file".to_owned()), None, None),
+        PluginState::LeftOut(why) => ("left out", Some(why.clone()), None, None),
+    };
+    // The worker knows better than the journal, where the cursor is noted now and then.
+    let cursor = figures.map(|figures| figures.cursor).or_else(|| kept.cursors.get(name).copied());
+    let Figures { open, running, resting, ended, .. } = figures.unwrap_or_default();
+    PluginStatus {
+        name: name.clone(),
+        state: state.to_owned(),
+        why,
+        version,
+        cursor,
+        behind: cursor.map_or(0, |cursor| kept.last.saturating_sub(cursor)),
+        waiting: count(open.saturating_sub(running + resting)),
+        running: count(running),
+        resting: count(resting),
+        dead: kept.dead.get(name).copied().unwrap_or_default(),
+        attempts_done: ended.done,
+        attempts_again: ended.again,
+        attempts_dead: ended.dead,
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

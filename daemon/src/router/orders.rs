@@ -1,0 +1,95 @@
+//! What a person can tell a plugin's worker while it runs, and what the worker shows of itself. Two ends of one wire: the
+//! worker holds the orders, whoever steers it holds the steering.
+
+use tokio::sync::{mpsc, watch};
+
+/// How far a worker is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    /// Every event at or below this number is settled, but for dead letters that come again.
+    pub(crate) cursor: u64,
+    /// Deliveries in the queue: waiting, running and resting.
+    pub(crate) open: usize,
+    /// Deliveries that run.
+    pub(crate) running: usize,
+    /// Objects whose first delivery failed and rests until it is tried again.
+    pub(crate) resting: usize,
+    /// Whether the plugin keeps failing and is left alone, but for a trial now and then.
+    pub(crate) quarantined: bool,
+    /// How attempts ended.
+    pub(crate) ended: Ended,
+}
+
+/// Attempts by how they ended, since the daemon started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    /// Well.
+    pub(crate) done: u64,
+    /// To be tried again.
+    pub(crate) again: u64,
+    /// Given up.
+    pub(crate) dead: u64,
+}
+
+/// The worker's end.
+pub(crate) struct Orders {
+    enabled: watch::Receiver<bool>,
+    again: mpsc::UnboundedReceiver<u64>,
+    figures: watch::Sender<Figures>,
+}
+
+/// The other end. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Steering {
+    enabled: watch::Sender<bool>,
+    again: mpsc::UnboundedSender<u64>,
+    figures: watch::Receiver<Figures>,
+}
+
+/// Both ends, for a worker that begins switched on or off.
+pub(crate) fn steering(enabled: bool) -> (Steering, Orders) {
+    let enabled = watch::Sender::new(enabled);
+    let (again, heard) = mpsc::unbounded_channel();
+    let (shown, figures) = watch::channel(Figures::default());
+    let orders = Orders { enabled: enabled.subscribe(), again: heard, figures: shown };
+    (Steering { enabled, again, figures }, orders)
+}
+
+impl Orders {
+    /// Whether deliveries may begin, and what becomes of that.
+    pub(super) fn enabled(&self) -> watch::Receiver<bool> {
+        self.enabled.clone()
+    }
+
+    /// The number of an event whose dead letter comes again; none when nobody can say so any more.
+    pub(super) async fn next(&mut self) -> Option<u64> {
+        self.again.recv().await
+    }
+
+    /// Shows how far the worker is.
+    pub(super) fn tell(&self, figures: Figures) {
+        self.figures.send_if_modified(|shown| std::mem::replace(shown, figures) != figures);
+    }
+}
+
+impl Steering {
+    /// Whether deliveries may begin.
+    pub(crate) fn is_enabled(&self) -> bool {
+        *self.enabled.borrow()
+    }
+
+    /// Lets deliveries begin or not; those that run come to their end.
+    pub(crate) fn enable(&self, enabled: bool) {
+        self.enabled.send_replace(enabled);
+    }
+
+    /// Tells that a dead letter of this event was made to come again. False when the worker has ended.
+    pub(crate) fn come_again(&self, sequence: u64) -> bool {
+        self.again.send(sequence).is_ok()
+    }
+
+    /// How far the worker is.
+    pub(crate) fn figures(&self) -> Figures {
+        *self.figures.borrow()
+    }
+}

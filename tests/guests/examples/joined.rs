@@ -1,0 +1,43 @@
+//! Hears of a VM's power state and of its guest metrics as of one thing, and logs what the guest says.
+
+use xapiary_sdk::{Change, Event, Failure, Outcome, Plugin, info};
+
+#[derive(Default)]
+struct Guest;
+
+impl Plugin for Guest {
+    fn changed(&self, event: &Event, change: &Change) -> Outcome {
+        let vm = change.new.as_ref().ok_or_else(|| Failure::give_up("no record"))?;
+        let metrics = vm.follow("guest_metrics")?;
+        let version = match metrics.first() {
+            Some(metrics) => metrics.pairs("os_version")?.get("name").cloned().unwrap_or_default(),
+            None => String::new(),
+        };
+        info!(
+            class = change.class,
+            changed = change.changed.join(","),
+            subscription = event.subscription,
+            os = version,
+            "heard of {}",
+            vm.text("name_label")?
+        );
+        Ok(())
+    }
+}
+
+xapiary_sdk::plugin!(
+    Guest,
+    manifest = r#"
+name = "joined"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Hears of VMs with what their guests say"
+
+[[subscribe]]
+name = "vm"
+class = "VM"
+on = ["modified"]
+fields = ["power_state"]
+with = ["guest_metrics"]
+"#
+);
