@@ -28,6 +28,11 @@ impl Clock {
         self.now
     }
 
+    /// How much faster than nature things take their course.
+    pub(crate) fn speed(&self) -> f64 {
+        self.speed
+    }
+
     /// Goes on; time never runs back.
     pub(crate) fn set(&mut self, now: Moment) {
         self.now = self.now.max(now);
@@ -81,10 +86,11 @@ impl<S> Schedule<S> {
         self.next += 1;
     }
 
-    /// Takes the first step if it is due.
-    pub(crate) fn due(&mut self, now: Moment) -> Option<S> {
+    /// Takes the first step if it is due, with its moment.
+    pub(crate) fn due(&mut self, now: Moment) -> Option<(Moment, S)> {
         let first = self.steps.first_entry()?;
-        if first.key().0 <= now { Some(first.remove()) } else { None }
+        let at = first.key().0;
+        (at <= now).then(|| (at, first.remove()))
     }
 
     /// When the first step is due.

@@ -4,13 +4,14 @@
 //! that changes nothing counts as no write, deletions are remembered for a while only. Knows no methods, no
 //! sessions and no time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use smol_str::SmolStr;
 use xapi::{NULL_REF, Struct, Value};
 
 use crate::catalog::{self, End, Entry, Place};
 use crate::defaults;
+use crate::random::Random;
 use crate::state_db::Kept;
 
 /// Deletions that a table remembers at most; beyond, it forgets all but [`GRAVES_KEPT`].
@@ -57,6 +58,8 @@ pub(crate) struct Table {
     pub(crate) entry: &'static Entry,
     /// Rows by reference.
     pub(crate) rows: BTreeMap<SmolStr, Row>,
+    /// The same rows by their last change, so that those who follow a large pool need not look at all of it.
+    by_change: BTreeSet<(i64, SmolStr)>,
     /// Deletions, oldest first.
     pub(crate) graves: VecDeque<Grave>,
 }
@@ -85,7 +88,12 @@ impl Database {
     pub(crate) fn new() -> Self {
         let tables = catalog::entries()
             .iter()
-            .map(|entry| Table { entry, rows: BTreeMap::new(), graves: VecDeque::new() })
+            .map(|entry| Table {
+                entry,
+                rows: BTreeMap::new(),
+                by_change: BTreeSet::new(),
+                graves: VecDeque::new(),
+            })
             .collect();
         Database {
             tables,
@@ -141,7 +149,11 @@ impl Database {
     /// The texts of a set field, such as the references it lists.
     pub(crate) fn words(&self, class: &str, reference: &str, field: &str) -> Vec<SmolStr> {
         let elements = self.value(class, reference, field).and_then(Value::as_array).unwrap_or_default();
-        elements.iter().filter_map(Value::as_str).map(SmolStr::new).collect()
+        let word = |element: &Value| match element {
+            Value::String(word) => Some(word.clone()),
+            _ => None,
+        };
+        elements.iter().filter_map(word).collect()
     }
 
     /// One row as a record, fields in the order of the datamodel.
@@ -164,6 +176,15 @@ impl Database {
             for row in table.rows.values_mut() {
                 (row.created, row.modified) = (generation, generation);
             }
+            table.by_change = table.rows.keys().map(|reference| (generation, reference.clone())).collect();
+        }
+    }
+
+    /// Forgets which objects of a class were deleted, or of all classes: whoever follows is not told.
+    pub(crate) fn forget_deletions(&mut self, class: Option<&str>) {
+        let meant = |table: &&mut Table| class.is_none_or(|class| table.entry.class.name == class);
+        for table in self.tables.iter_mut().filter(meant) {
+            table.graves.clear();
         }
     }
 
@@ -231,7 +252,7 @@ impl Database {
             values.iter().enumerate().map(|(position, value)| (position, value.clone())).collect();
         let row = Row { values, created: generation, modified: generation };
         if let Some(table) = self.tables.get_mut(entry.position) {
-            table.rows.insert(reference.clone(), row);
+            table.put(reference.clone(), row);
         }
         self.changes.push(Change { class: entry.class.name, reference: reference.clone(), field: None });
         self.note_row(entry.position, reference, "add");
@@ -261,18 +282,17 @@ impl Database {
         }
         let value = value.into();
         let generation = self.generation + 1;
-        let Some(row) = self.tables.get_mut(entry.position).and_then(|table| table.rows.get_mut(reference))
-        else {
+        let Some(table) = self.tables.get_mut(entry.position) else { return false };
+        let Some(slot) = table.rows.get_mut(reference).and_then(|row| row.values.get_mut(position)) else {
             return false;
         };
-        let Some(slot) = row.values.get_mut(position) else { return false };
         if *slot == value {
             return false;
         }
         let after = references(&value);
         let before = references(slot);
         *slot = value;
-        row.modified = generation;
+        table.stamp(reference, generation);
         self.generation = generation;
         let field = entry.class.fields.get(position).map(|field| field.name);
         self.changes.push(Change { class: entry.class.name, reference: reference.into(), field });
@@ -292,7 +312,7 @@ impl Database {
     pub(crate) fn delete(&mut self, class: &str, reference: &str) -> bool {
         let Some(entry) = catalog::entry(class) else { return false };
         let Some(table) = self.tables.get_mut(entry.position) else { return false };
-        let Some((name, row)) = table.rows.remove_entry(reference) else { return false };
+        let Some((name, row)) = table.take(reference) else { return false };
         self.generation += 1;
         let generation = self.generation;
         self.kept.forget(entry.position, &name);
@@ -320,8 +340,7 @@ impl Database {
     pub(crate) fn touch(&mut self, class: &str, reference: &str) -> Option<i64> {
         let before = self.generation;
         let position = catalog::entry(class)?.position;
-        let row = self.tables.get_mut(position)?.rows.get_mut(reference)?;
-        row.modified = before + 1;
+        self.tables.get_mut(position)?.stamp(reference, before + 1)?;
         self.generation = before + 2;
         self.note_row(position, reference, "mod");
         Some(before)
@@ -330,7 +349,7 @@ impl Database {
     /// Puts a row as it is, without looking at relations; [`Database::relink`] must follow.
     pub(crate) fn load(&mut self, entry: &'static Entry, reference: SmolStr, values: Vec<Value>) {
         if let Some(table) = self.tables.get_mut(entry.position) {
-            table.rows.insert(reference, Row { values, created: self.generation, modified: self.generation });
+            table.put(reference, Row { values, created: self.generation, modified: self.generation });
         }
     }
 
@@ -390,37 +409,39 @@ impl Database {
 
     /// Lists `reference` in the set of the row over there. A reference into the void is left to dangle.
     fn link(&mut self, place: Place, target: &str, reference: &str, generation: i64) {
-        if let Some((row, set)) = self.set_of(place, target)
+        if let Some(set) = self.set_of(place, target)
             && !set.iter().any(|element| element.as_str() == Some(reference))
         {
             set.insert(0, reference.into());
-            *row = generation;
-            self.relinked(place, target);
+            self.relinked(place, target, generation);
         }
     }
 
     fn unlink(&mut self, place: Place, target: &str, reference: &str, generation: i64) {
-        if let Some((row, set)) = self.set_of(place, target)
+        if let Some(set) = self.set_of(place, target)
             && let Some(index) = set.iter().position(|element| element.as_str() == Some(reference))
         {
             set.remove(index);
-            *row = generation;
-            self.relinked(place, target);
+            self.relinked(place, target, generation);
         }
     }
 
-    fn relinked(&mut self, place: Place, target: &str) {
+    /// A set was changed.
+    fn relinked(&mut self, place: Place, target: &str, generation: i64) {
+        if let Some(table) = self.tables.get_mut(place.table) {
+            table.stamp(target, generation);
+        }
         let Some(entry) = catalog::entries().get(place.table) else { return };
         let field = entry.class.fields.get(place.field).map(|field| field.name);
         self.changes.push(Change { class: entry.class.name, reference: target.into(), field });
         self.note_row(place.table, target, "mod");
     }
 
-    /// The set at a place of a row, with the row's number of last change.
-    fn set_of(&mut self, place: Place, reference: &str) -> Option<(&mut i64, &mut Vec<Value>)> {
+    /// The set at a place of a row.
+    fn set_of(&mut self, place: Place, reference: &str) -> Option<&mut Vec<Value>> {
         let row = self.tables.get_mut(place.table)?.rows.get_mut(reference)?;
         match row.values.get_mut(place.field)? {
-            Value::Array(set) => Some((&mut row.modified, set)),
+            Value::Array(set) => Some(set),
             _ => None,
         }
     }
@@ -431,6 +452,64 @@ impl Table {
     pub(crate) fn record(&self, row: &Row) -> Struct {
         let names = self.entry.class.fields.iter().map(|field| SmolStr::new_static(field.name));
         names.zip(row.values.iter().cloned()).collect()
+    }
+
+    /// Rows whose last change is later than this, by reference.
+    pub(crate) fn changed_since(&self, generation: i64) -> Vec<(&SmolStr, &Row)> {
+        let later = self.by_change.range((generation.saturating_add(1), SmolStr::default())..);
+        let mut changed: Vec<_> =
+            later.filter_map(|(_, reference)| self.rows.get_key_value(reference)).collect();
+        changed.sort_unstable_by_key(|(reference, _)| *reference);
+        changed
+    }
+
+    /// Some row, for a number: the first one from a made-up reference on. The same for the same number and rows.
+    pub(crate) fn some(&self, random: &mut Random) -> impl Iterator<Item = &SmolStr> {
+        let from = random.reference();
+        let after = self.rows.range(from.clone()..);
+        after.chain(self.rows.range(..from)).map(|(reference, _)| reference)
+    }
+
+    /// Whether every row is known by its last change, and nothing else is.
+    #[cfg(test)]
+    pub(crate) fn is_ordered(&self) -> bool {
+        let changes: BTreeSet<(i64, SmolStr)> =
+            self.rows.iter().map(|(reference, row)| (row.modified, reference.clone())).collect();
+        changes == self.by_change
+    }
+
+    fn put(&mut self, reference: SmolStr, row: Row) {
+        let modified = row.modified;
+        if let Some(old) = self.rows.insert(reference.clone(), row) {
+            self.by_change.remove(&(old.modified, reference.clone()));
+        }
+        self.by_change.insert((modified, reference));
+    }
+
+    fn take(&mut self, reference: &str) -> Option<(SmolStr, Row)> {
+        let (reference, row) = self.rows.remove_entry(reference)?;
+        let mut key = (row.modified, reference);
+        self.by_change.remove(&key);
+        Some((std::mem::take(&mut key.1), row))
+    }
+
+    /// Writes when a row was changed.
+    fn stamp(&mut self, reference: &str, generation: i64) -> Option<()> {
+        let name = self.rows.get_key_value(reference)?.0.clone();
+        let row = self.rows.get_mut(reference)?;
+        let mut key = (std::mem::replace(&mut row.modified, generation), name);
+        self.by_change.remove(&key);
+        key.0 = generation;
+        self.by_change.insert(key);
+        Some(())
+    }
+
+    /// The texts of a field, with the rows' references.
+    pub(crate) fn texts(&self, field: &str) -> impl Iterator<Item = (&SmolStr, &str)> {
+        let position = self.entry.position_of(field);
+        self.rows
+            .iter()
+            .filter_map(move |(reference, row)| Some((reference, row.values.get(position?)?.as_str()?)))
     }
 
     /// References of rows whose text field holds exactly this.

@@ -94,6 +94,7 @@ impl Handler {
 
     /// Runs it, if the session's role allows it.
     pub(crate) fn run(self, pool: &mut Pool, arguments: &Arguments) -> Result<Outcome, Failure> {
+        pool.assert_spared(self.class.name, self.method.name, arguments)?;
         let full = || format!("{}.{}", self.class.name, self.method.name);
         if let Some(role) = pool.role(&arguments.session) {
             roles::permit(role, &full(), self.method)?;
@@ -112,17 +113,17 @@ impl Pool {
     pub(crate) fn call(&mut self, request: &Request) -> Answer {
         let call = &request.call;
         *self.calls.by_method.entry(call.method.clone()).or_default() += 1;
-        if let Some(failure) = &self.faults.emergency {
+        if let Some(failure) = &self.trouble.emergency {
             return Answer::Early(failure.clone());
         }
         if let Some(answer) = self.answer_alone(call, &request.door) {
             return answer;
         }
         if let Door::Network(host) = &request.door {
-            if let Some(failure) = self.faults.stranded.get(host) {
+            if let Some(failure) = self.trouble.stranded.get(host) {
                 return Answer::Early(failure.clone());
             }
-            let named = self.faults.slave_of.as_deref();
+            let named = self.trouble.slave_of.as_deref();
             if named.is_some() || !self.answers_at(&request.door) {
                 let address =
                     named.unwrap_or_else(|| self.database.text("host", &self.coordinator(), "address"));
@@ -170,6 +171,9 @@ impl Pool {
         if asynchronous && !method.asynchronous {
             return Err(failures::no_async(&full));
         }
+        if is_built_in(class.name, method.name) {
+            self.assert_spared(class.name, method.name, &arguments)?;
+        }
         if method.name == "login_with_password" {
             return Ok(self.log_in(&arguments, &request.door));
         }
@@ -200,6 +204,14 @@ impl Pool {
         }
     }
 
+    /// Refuses a call that was ordered to fail.
+    fn assert_spared(&mut self, class: &str, method: &str, arguments: &Arguments) -> Result<(), Failure> {
+        if !self.trouble.fails_calls() {
+            return Ok(());
+        }
+        self.trouble.failure(&format!("{class}.{method}"), &arguments.values).map_or(Ok(()), Err)
+    }
+
     /// A method that nobody knows is taken for an extension: its session is checked, and whether it may call one.
     fn unknown(&mut self, name: &str, call: &Call) -> Failure {
         let Some(session) = call.arguments.first().map(|session| session.as_str().unwrap_or_default()) else {
@@ -217,8 +229,8 @@ impl Pool {
         self.calls.logins.push(self.clock.now());
         let (user, password) = (arguments.text(0), arguments.text(1));
         let right = user == self.options.user && password == self.options.password;
-        let refused = self.faults.refused_logins > 0;
-        self.faults.refused_logins = self.faults.refused_logins.saturating_sub(1);
+        let refused = self.trouble.refused_logins > 0;
+        self.trouble.refused_logins = self.trouble.refused_logins.saturating_sub(1);
         let other = self.users.iter().find(|other| other.name == user && other.password == password);
         let session = match other.cloned() {
             _ if refused => None,
@@ -239,6 +251,11 @@ impl Pool {
 pub(crate) fn is_built_in(class: &str, method: &str) -> bool {
     matches!((class, method), ("session", "login_with_password") | ("event", "from" | "next"))
         || emergency::is_emergency_call(class, method)
+}
+
+/// How a method is done, by its wire name.
+pub(crate) fn handler(name: &str) -> Option<Handler> {
+    exact(name).map(|(class, method)| Handler::of(class, method))
 }
 
 /// A method by its wire name, `VM.start`, or by the other one that xapi takes, `VM_start`.

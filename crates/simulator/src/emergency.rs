@@ -59,7 +59,7 @@ impl Pool {
                 membership::take_over(self, &host)?;
                 done(Value::VOID)
             }
-            _ => done(self.faults.stranded.contains_key(&host).into()),
+            _ => done(self.trouble.stranded.contains_key(&host).into()),
         }
     }
 

@@ -96,7 +96,7 @@ impl Pool {
             if !wanted.touches(&class) {
                 continue;
             }
-            for (reference, row) in table.rows.iter().filter(|(_, row)| row.modified > since) {
+            for (reference, row) in table.changed_since(since) {
                 if !wanted.object(&class, reference) {
                     continue;
                 }

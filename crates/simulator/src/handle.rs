@@ -10,10 +10,12 @@ use xapi::model::schema;
 use xapi::{Struct, Value};
 
 use crate::catalog::{self, End};
-use crate::faults::{Calls, Spoil};
+use crate::certificates::RotationError;
 use crate::roles::User;
+use crate::scenario::{Happening, Scenario};
 use crate::shell::Shared;
 use crate::toolstack::Restart;
+use crate::trouble::{Calls, FailingCalls, Latency, Methods, Reach, RuleId, Spoil};
 use crate::{arguments, failures};
 
 /// A handle on a simulated pool. Cheap to clone; all clones work on the same pool.
@@ -213,8 +215,8 @@ impl PoolHandle {
         self.shared.with(|pool| {
             pool.known("host", host)?;
             match failure {
-                Some(failure) => _ = pool.faults.stranded.insert(host.into(), failure),
-                None => _ = pool.faults.stranded.remove(host),
+                Some(failure) => _ = pool.trouble.stranded.insert(host.into(), failure),
+                None => _ = pool.trouble.stranded.remove(host),
             }
             Ok(())
         })
@@ -231,12 +233,7 @@ impl PoolHandle {
 
     /// Ends all sessions and nothing else.
     pub fn end_sessions(&self) {
-        self.shared.with(|pool| {
-            let sessions: Vec<SmolStr> = pool.sessions.keys().cloned().collect();
-            for session in sessions {
-                pool.close_session(&session);
-            }
-        });
+        self.shared.with(crate::pool::Pool::end_sessions);
     }
 
     /// How many sessions are open.
@@ -245,18 +242,89 @@ impl PoolHandle {
         self.shared.read(|pool| pool.sessions.len())
     }
 
-    /// Spoils the answers to the next `count` calls, or to the next `count` calls of one method as sent.
-    pub fn spoil_next(&self, count: usize, method: Option<&str>, spoil: Spoil) {
+    /// Spoils the answers to the next `count` calls, or to the next `count` calls of the methods that a pattern means,
+    /// such as `VM.start` or `VM.*`.
+    pub fn spoil_next(&self, count: usize, methods: Option<&str>, spoil: Spoil) {
+        let methods = methods.map_or_else(Methods::all, Methods::of);
         self.shared.with(|pool| {
             for _ in 0..count {
-                pool.faults.spoils.push_back((method.map(str::to_owned), spoil));
+                pool.trouble.spoil_next(methods.clone(), spoil);
             }
         });
     }
 
+    /// Lets calls take longer, until [`PoolHandle::end`] is called with the answer. Logins are calls like others.
+    pub fn slow_down(&self, latency: Latency) -> RuleId {
+        self.shared.with(|pool| pool.trouble.add_latency(latency))
+    }
+
+    /// Lets calls fail, until [`PoolHandle::end`] is called with the answer.
+    pub fn fail_calls(&self, failing: FailingCalls) -> RuleId {
+        self.shared.with(|pool| pool.trouble.add_failing(failing))
+    }
+
+    /// Ends a rule; one that has ended is no error.
+    pub fn end(&self, rule: RuleId) {
+        self.shared.with(|pool| pool.trouble.end(rule));
+    }
+
+    /// Lets connections reach the HTTP and HTTPS doors, or not. The Unix socket is no network and stays.
+    pub fn set_reach(&self, reach: Reach) {
+        self.shared.with(|pool| pool.trouble.network.reach = reach);
+    }
+
+    /// Closes every connection to the HTTP and HTTPS doors; new ones are taken.
+    pub fn drop_connections(&self) {
+        self.shared.with(|pool| pool.trouble.network.cuts += 1);
+    }
+
+    /// Forgets which objects of a class were deleted, or of all classes: whoever follows is told nothing of them.
+    pub fn forget_deletions(&self, class: Option<&str>) {
+        self.shared.with(|pool| pool.database.forget_deletions(class));
+    }
+
+    /// Gives a host another certificate and returns its fingerprint, as [`PoolHandle::fingerprint`] does. With notice it
+    /// goes as in a pool: the new `Certificate` record is told by events at once, and the host's HTTPS door serves it so
+    /// much later. Without, the door serves it at once and no record tells of it. Connections that are open stay.
+    ///
+    /// # Errors
+    /// When the host is not there or no certificate can be made.
+    pub fn rotate_certificate(&self, host: &str, notice: Option<Duration>) -> Result<String, RotationError> {
+        self.shared.with(|pool| pool.rotate_certificate(host, notice))
+    }
+
+    /// The SHA-256 fingerprint of the certificate that a host's HTTPS door serves now, 64 lower-case hexadecimal digits;
+    /// none for a host that never had such a door.
+    #[must_use]
+    pub fn fingerprint(&self, host: &str) -> Option<String> {
+        self.shared.read(|pool| pool.identities.get(host).map(|identity| identity.fingerprint.clone()))
+    }
+
+    /// Begins a scenario: what it says happens from now on, at the pool's speed, while the doors are open.
+    pub fn begin(&self, scenario: &Scenario) {
+        self.shared.with(|pool| pool.begin_scenario(scenario));
+    }
+
+    /// What scenarios did so far, oldest first, from this number on. The last ten thousand are kept.
+    #[must_use]
+    pub fn happenings(&self, from: u64) -> Vec<Happening> {
+        self.shared.read(|pool| pool.log.from(from))
+    }
+
+    /// The same, after waiting until there is any.
+    pub async fn next_happenings(&self, from: u64) -> Vec<Happening> {
+        loop {
+            let happened = self.happenings(from);
+            if !happened.is_empty() {
+                return happened;
+            }
+            self.shared.wait_until(Duration::from_secs(3600), || !self.happenings(from).is_empty()).await;
+        }
+    }
+
     /// Refuses the next `count` logins as if the password were wrong.
     pub fn refuse_logins(&self, count: u64) {
-        self.shared.with(|pool| pool.faults.refused_logins = count);
+        self.shared.with(|pool| pool.trouble.refused_logins = count);
     }
 
     /// While true, calls are taken and done, but no answer goes out.
@@ -266,12 +334,12 @@ impl PoolHandle {
 
     /// Over HTTP and HTTPS, answers everything as a member whose coordinator has this address; `None` ends it.
     pub fn answer_as_slave_of(&self, address: Option<&str>) {
-        self.shared.with(|pool| pool.faults.slave_of = address.map(str::to_owned));
+        self.shared.with(|pool| pool.trouble.slave_of = address.map(str::to_owned));
     }
 
     /// Answers every call with this error before any dispatch, as a host in emergency mode; `None` ends it.
     pub fn answer_with(&self, failure: Option<Failure>) {
-        self.shared.with(|pool| pool.faults.emergency = failure);
+        self.shared.with(|pool| pool.trouble.emergency = failure);
     }
 
     /// What calls came in since the pool was made.

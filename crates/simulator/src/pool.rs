@@ -9,17 +9,20 @@ use std::time::Duration;
 use smol_str::SmolStr;
 use xapi::{NULL_REF, Struct, Value};
 
+use crate::churn::Churn;
 use crate::clock::{Clock, Moment, Schedule};
 use crate::database::{Database, Occurrence};
-use crate::faults::{Calls, Faults};
+use crate::doors::Identity;
 use crate::legacy::Legacy;
 use crate::messages::Messages;
 use crate::options::Options;
 use crate::random::Random;
 use crate::roles::User;
+use crate::scenario::{Due, Log};
 use crate::session::{LocalSessions, Sessions};
 use crate::tasks::{Jobs, Owners, Stalled};
 use crate::toolstack::{Toolstack, Toolstacks};
+use crate::trouble::{Calls, Trouble};
 
 /// xapi looks for what to throw away this often.
 const COLLECT_EVERY: Duration = Duration::from_secs(30);
@@ -47,14 +50,22 @@ pub(crate) struct Pool {
     pub(crate) clock: Clock,
     pub(crate) random: Random,
     pub(crate) options: Options,
-    pub(crate) faults: Faults,
+    pub(crate) trouble: Trouble,
     pub(crate) calls: Calls,
+    /// The certificates that hosts serve.
+    pub(crate) identities: HashMap<SmolStr, Identity>,
     /// Who may log in beside the user of the options.
     pub(crate) users: Vec<User>,
     /// What the guest agent of a VM that is not running last said, by VM.
     pub(crate) dormant_guests: HashMap<SmolStr, Struct>,
     /// Hosts that do not answer, whether or not the pool knows.
     pub(crate) dark_hosts: BTreeSet<SmolStr>,
+    /// Loads that somebody asked for.
+    pub(crate) churns: Vec<Churn>,
+    /// How late the present step is done.
+    pub(crate) late: Duration,
+    /// What scenarios did.
+    pub(crate) log: Log,
     /// Changes whenever somebody who waits should look again.
     pub(crate) stirs: u64,
 }
@@ -86,6 +97,12 @@ pub(crate) enum Step {
     LookAgain,
     /// A silent host is taken for dead.
     HostLost(SmolStr),
+    /// A host serves another certificate.
+    Serve(SmolStr, Box<Identity>),
+    /// A step of a scenario.
+    Scenario(Due),
+    /// Changes of a load that somebody asked for.
+    Churn(u64),
     /// A running VM crashes, and later another.
     CrashOne,
     /// Sessions, tasks that nobody needs are thrown away.
@@ -97,6 +114,7 @@ pub(crate) enum Step {
 impl Pool {
     /// A pool of these rows.
     pub(crate) fn new(database: Database, random: Random, options: Options, epoch: jiff::Timestamp) -> Self {
+        let seed = options.seed;
         let mut schedule = Schedule::new();
         schedule.add(COLLECT_EVERY, Step::Collect);
         schedule.add(COPY_EVERY, Step::Copy);
@@ -118,11 +136,15 @@ impl Pool {
             clock: Clock::new(epoch, options.speed),
             random,
             options,
-            faults: Faults::default(),
+            trouble: Trouble::new(seed),
             calls: Calls::default(),
+            identities: HashMap::new(),
             users: Vec::new(),
             dormant_guests: HashMap::new(),
             dark_hosts: BTreeSet::new(),
+            churns: Vec::new(),
+            late: Duration::ZERO,
+            log: Log::default(),
             stirs: 0,
         }
     }
@@ -132,11 +154,14 @@ impl Pool {
     /// A step per call of the closure's owner would be closer to xapi's many threads; one lock for all due steps is
     /// why the last write of a task is a step of its own.
     pub(crate) fn advance(&mut self, now: Moment) -> Option<Moment> {
-        self.clock.set(now);
-        while let Some(step) = self.schedule.due(now) {
+        while let Some((at, step)) = self.schedule.due(now) {
+            // At its own moment, however late we are: what follows from it then does not depend on how late.
+            self.clock.set(at);
+            self.late = now.saturating_sub(at);
             self.take(step);
             self.follow_up();
         }
+        self.clock.set(now);
         self.schedule.next_at()
     }
 
@@ -204,6 +229,9 @@ impl Pool {
             Step::Toolstack(host, next) => self.next_phase(&host, next),
             Step::LookAgain => self.judge_all(),
             Step::HostLost(host) => self.host_lost(&host),
+            Step::Serve(host, identity) => _ = self.identities.insert(host, *identity),
+            Step::Scenario(due) => self.take_due(due),
+            Step::Churn(id) => self.churn(id),
             Step::CrashOne => {
                 self.crash_one();
                 if let Some(every) = self.options.crash_every {

@@ -12,6 +12,17 @@ impl Random {
         Random(seed)
     }
 
+    /// A stream of its own for one purpose, so that what others take does not change it.
+    pub(crate) fn branch(seed: u64, purpose: &str, number: u64) -> Self {
+        // FNV-1a: all that is asked is that purposes differ.
+        let named = purpose.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        });
+        let mut mixed = Random(seed ^ named);
+        let start = mixed.number() ^ number.wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        Random(Random(start).number())
+    }
+
     /// The next number.
     pub(crate) fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -25,6 +36,14 @@ impl Random {
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         // The remainder is below `bound`, so it fits.
         usize::try_from(self.number() % bound as u64).unwrap_or_default()
+    }
+
+    /// A number from 0 up to and without 1.
+    pub(crate) fn fraction(&mut self) -> f64 {
+        // 53 bits are what such a number holds.
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+        let bits = (self.number() >> 11) as f64;
+        bits / (1u64 << 53) as f64
     }
 
     /// A made-up uuid.

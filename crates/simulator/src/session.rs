@@ -88,6 +88,14 @@ impl Pool {
         self.database.delete("session", reference);
     }
 
+    /// Ends all sessions.
+    pub(crate) fn end_sessions(&mut self) {
+        let sessions: Vec<SmolStr> = self.sessions.keys().cloned().collect();
+        for session in sessions {
+            self.close_session(&session);
+        }
+    }
+
     /// Lets a call of this session pass, or says why not.
     pub(crate) fn admit(&mut self, reference: &str) -> Result<(), Failure> {
         let now = self.clock.now();

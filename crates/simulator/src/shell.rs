@@ -13,6 +13,7 @@ use crate::clock::Moment;
 use crate::dispatch::{Answer, Request};
 use crate::events::Subscription;
 use crate::pool::Pool;
+use crate::trouble::Network;
 
 /// xapi waits so long before it first looks for events, so that many writes come as one; none for tasks alone.
 const FIRST_LOOK: f64 = 0.050;
@@ -30,6 +31,7 @@ pub(crate) struct Shared {
     began: Instant,
     stirred: watch::Sender<u64>,
     held: watch::Sender<bool>,
+    network: watch::Sender<Network>,
 }
 
 /// What a door answers with.
@@ -51,19 +53,22 @@ impl Shared {
             began: Instant::now(),
             stirred: watch::channel(0).0,
             held: watch::channel(false).0,
+            network: watch::channel(Network::default()).0,
         }
     }
 
-    /// Works on the pool at the present moment, then wakes whoever waits, if anything changed.
+    /// Works on the pool at the present moment, after all that was due before, then wakes whoever waits, if anything
+    /// changed.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Pool) -> R) -> R {
-        let (result, stirred) = {
+        let (result, stirred, network) = {
             let mut pool = self.lock();
-            pool.clock.set(self.began.elapsed());
             let before = mark(&pool);
+            pool.advance(self.began.elapsed());
             let result = work(&mut pool);
             pool.follow_up();
-            (result, before != mark(&pool))
+            (result, before != mark(&pool), pool.trouble.network)
         };
+        self.network.send_if_modified(|known| std::mem::replace(known, network) != network);
         if stirred {
             self.stirred.send_modify(|count| *count = count.wrapping_add(1));
         }
@@ -92,15 +97,17 @@ impl Shared {
         _ = held.wait_for(|held| !held).await;
     }
 
+    /// How the network behaves, now and later.
+    pub(crate) fn network(&self) -> watch::Receiver<Network> {
+        self.network.subscribe()
+    }
+
     /// Lets time pass for ever: does what is due, then sleeps until the next thing is or something stirs.
     pub(crate) async fn drive(self: Arc<Self>) {
         let mut stirred = self.stirred.subscribe();
         loop {
             stirred.mark_unchanged();
-            let next = self.with(|pool| {
-                let now = pool.clock.now();
-                pool.advance(now)
-            });
+            let next = self.with(|pool| pool.schedule.next_at());
             match next {
                 Some(at) => tokio::select! {
                     () = tokio::time::sleep_until(self.instant(at)) => {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-use crate::builtin;
+use crate::builtin::{self, Size};
 use crate::doors::{self, DoorError, Identity, MemberDoor};
 use crate::handle::PoolHandle;
 use crate::options::Options;
@@ -57,6 +57,16 @@ impl Simulator {
         Simulator::with_pool(pool, LoadNotes::default())
     }
 
+    /// A pool that we made up, of a size: hosts with processors, cards and storage, VMs with disks, cards, guests and
+    /// snapshots, about twenty objects for each VM.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn sized(size: Size, options: Options) -> Result<Self, DoorError> {
+        let pool = builtin::pool_of(size, options, jiff::Timestamp::now());
+        Simulator::with_pool(pool, LoadNotes::default())
+    }
+
     /// The pool of a saved `state.db`.
     ///
     /// # Errors
@@ -80,13 +90,14 @@ impl Simulator {
         PoolHandle::new(self.shared.clone())
     }
 
-    /// The SHA-256 fingerprint of the HTTPS certificate, 64 lower-case hexadecimal digits.
+    /// The SHA-256 fingerprint of the HTTPS certificate that the pool was made with, 64 lower-case hexadecimal digits.
+    /// [`PoolHandle::fingerprint`] tells the one that is served now.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.identity.fingerprint
     }
 
-    /// The HTTPS certificate in PEM, for clients that want a file of authorities.
+    /// The HTTPS certificate that the pool was made with in PEM, for clients that want a file of authorities.
     #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.identity.pem
@@ -114,8 +125,7 @@ impl Simulator {
             running.tasks.push(task);
         }
         if let Some(address) = doors.https {
-            let (address, task) =
-                doors::open_https(self.shared.clone(), address, &self.identity, coordinator)?;
+            let (address, task) = doors::open_https(self.shared.clone(), address, coordinator)?;
             running.https = Some(address);
             running.tasks.push(task);
         }
@@ -132,6 +142,7 @@ impl Simulator {
         let address = pool.database.text("host", &coordinator, "address").to_owned();
         let identity = Identity::new(&address)?;
         identity.publish(&mut pool, &coordinator);
+        pool.identities.insert(coordinator, identity.clone());
         Ok(Simulator { shared: Arc::new(Shared::new(pool)), identity, notes })
     }
 }
@@ -186,7 +197,8 @@ impl Running {
         &self.members
     }
 
-    /// The SHA-256 fingerprint of the HTTPS certificate, 64 lower-case hexadecimal digits.
+    /// The SHA-256 fingerprint of the HTTPS certificate that the pool was made with, 64 lower-case hexadecimal digits.
+    /// [`PoolHandle::fingerprint`] tells the one that is served now.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use simulator::{Doors, Options, Simulator};
+use simulator::{Doors, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size};
 use tokio::signal::unix::{SignalKind, signal};
 use xapi::model::schema::Role;
 
@@ -19,7 +19,9 @@ Examples:
   xapiary simulate --https 127.0.0.1:8443
   xapiary simulate --http 127.0.0.1:8080 --unix /tmp/xapi --crash-every 30s
   xapiary simulate --https 127.0.0.1:8443 --role-user ada:vm-admin --role-user bob:read-only
-  xapiary simulate --state /var/lib/xcp/state.db --https [::1]:0")]
+  xapiary simulate --state /var/lib/xcp/state.db --https [::1]:0
+  xapiary simulate --http 127.0.0.1:8080 --hosts 64 --vms 5000 --churn 100
+  xapiary simulate --https 127.0.0.1:8443 --scenario flaky-network.toml")]
 pub(super) struct Arguments {
     /// Open a plain HTTP door at ADDRESS:PORT (port 0: any free one)
     #[arg(long, value_name = "ADDR")]
@@ -36,6 +38,18 @@ pub(super) struct Arguments {
     /// Begin with a copy of a real pool's state database (/var/lib/xcp/state.db)
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
+    /// Make up a pool of so many hosts, 2000 at most
+    #[arg(long, value_name = "N", requires = "vms", conflicts_with = "state", value_parser = 1..=2000)]
+    hosts: Option<i64>,
+    /// Make up a pool of so many VMs, 200000 at most; about twenty objects come with each
+    #[arg(long, value_name = "N", requires = "hosts", value_parser = 0..=200_000)]
+    vms: Option<i64>,
+    /// Let happen what a scenario says, and print a line for each thing that happens
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Make so many changes a second, of the kinds that pools have
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    churn: Option<f64>,
     /// The user who may log in
     #[arg(long, value_name = "NAME", default_value = "root")]
     user: String,
@@ -48,10 +62,10 @@ pub(super) struct Arguments {
     /// Every so often (30s, 5m), one of the running VMs goes Halted by itself
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     crash_every: Option<Duration>,
-    /// How much faster than nature operations run; 1 starts a VM in about four seconds
+    /// How much faster than nature operations and scenarios run; 1 starts a VM in about four seconds
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     speed: f64,
-    /// What made-up references and choices follow from: the same seed gives the same pool
+    /// What made-up references and choices follow from: the same seed gives the same pool and the same run
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Print which of XAPI's methods the simulated pool has, and end
@@ -91,6 +105,7 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
         anstream::eprintln!("error: --speed {} is no speed: give a number above 0", arguments.speed);
         return Ok(Answer::Misused);
     }
+    let Some(scenario) = scenario(arguments)? else { return Ok(Answer::Misused) };
     telemetry::start(LogFormat::Auto, "info")?;
     let defaults = Options::default();
     let password = match &arguments.password_file {
@@ -107,9 +122,14 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
         crash_every: arguments.crash_every,
         seed: arguments.seed,
     };
-    let simulator = match &arguments.state {
-        None => Simulator::builtin(options).context("making up a pool")?,
-        Some(path) => {
+    let size = arguments.hosts.zip(arguments.vms);
+    let simulator = match (&arguments.state, size) {
+        (None, None) => Simulator::builtin(options).context("making up a pool")?,
+        (None, Some((hosts, vms))) => {
+            let size = Size { hosts: usize::try_from(hosts)?, vms: usize::try_from(vms)? };
+            Simulator::sized(size, options).context("making up a pool")?
+        }
+        (Some(path), _) => {
             let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
             Simulator::from_state_db(&bytes, options)
                 .with_context(|| format!("loading {}", path.display()))?
@@ -127,13 +147,70 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     }
     describe(arguments, &simulator, &running);
     systemd::ready("simulating a pool");
+    let pool = running.pool();
+    if let Some(scenario) = &scenario.begins {
+        pool.begin(scenario);
+    }
     tokio::select! {
+        () = tell(&pool) => {}
         _ = asked_to_stop.recv() => {}
         _ = interrupted.recv() => {}
     }
     systemd::stopping("closing the doors");
     running.stop().await;
     Ok(Answer::Done)
+}
+
+/// What is to happen to the pool.
+struct Course {
+    /// A scenario, a load, or both; nothing where nobody asked for any.
+    begins: Option<Scenario>,
+}
+
+/// Reads what is to happen. Says what is wrong with it and gives nothing where it cannot be used.
+fn scenario(arguments: &Arguments) -> Result<Option<Course>> {
+    let written = match &arguments.scenario {
+        None => None,
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            match Scenario::parse(&text) {
+                Ok(scenario) => Some(scenario),
+                Err(error) => {
+                    for ScenarioProblem { line, column, key, what } in error.problems {
+                        let colon = if key.is_empty() { "" } else { ": " };
+                        anstream::eprintln!("{}:{line}:{column}: {key}{colon}{what}", path.display());
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+    };
+    let begins = match (written, arguments.churn) {
+        (None, rate) => rate.map(Scenario::load),
+        (Some(written), None) => Some(written),
+        (Some(written), Some(rate)) => Some(written.with_load(rate)),
+    };
+    Ok(Some(Course { begins }))
+}
+
+/// Prints what happens, for ever. The many changes of a load are left out.
+async fn tell(pool: &PoolHandle) {
+    let mut next = 0;
+    loop {
+        for happening in pool.next_happenings(next).await {
+            next = happening.number + 1;
+            if !happening.load {
+                anstream::println!("{happening}");
+            }
+        }
+    }
+}
+
+/// Of an argument.
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|error| format!("{error}: write for example 50"))?;
+    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("write a number above 0".into()) }
 }
 
 /// A line for each class and what it lacks, then the sum. Methods that follow from the datamodel are all there.
@@ -159,10 +236,11 @@ fn coverage() -> String {
 
 /// What a person or a script needs to log in, one fact a line.
 fn describe(arguments: &Arguments, simulator: &Simulator, running: &simulator::Running) {
-    let pool = running.pool();
-    let count = |class: &str| pool.records(class).len();
+    let counts = running.pool().counts();
+    let count = |class: &str| counts.iter().find(|(name, _)| *name == class).map_or(0, |(_, count)| *count);
+    let objects: usize = counts.iter().map(|(_, count)| count).sum();
     anstream::println!(
-        "{} hosts, {} VMs, {} SRs, {} VDIs",
+        "{} hosts, {} VMs, {} SRs, {} VDIs, {objects} objects in all",
         count("host"),
         count("VM"),
         count("SR"),

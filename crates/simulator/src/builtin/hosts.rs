@@ -5,14 +5,10 @@ use xapi::Value;
 
 use super::{Builder, GIB, Site, map, set};
 
-/// Memory of each host.
-const HOST_MEMORY: i64 = 256 * GIB;
 /// What a control domain takes of it.
 const DOM0_MEMORY: i64 = 8 * GIB;
 const PROCESSORS: i64 = 16;
 
-/// Name and management address.
-const HOSTS: &[(&str, &str)] = &[("xen-north", "10.20.0.11"), ("xen-south", "10.20.0.12")];
 /// Name, bridge, device and first three numbers of the addresses.
 const NETWORKS: &[(&str, &str, &str, &str)] = &[
     ("Management", "xenbr0", "eth0", "10.20.0"),
@@ -22,26 +18,35 @@ const NETWORKS: &[(&str, &str, &str, &str)] = &[
 const CAPABILITIES: &[&str] = &["xen-3.0-x86_64", "hvm-3.0-x86_32", "hvm-3.0-x86_32p", "hvm-3.0-x86_64"];
 
 impl Builder {
-    pub(super) fn hosts(&mut self) -> Site {
+    /// The pool's row and its hosts, each with a name, an address and so much memory.
+    pub(super) fn hosts(&mut self, name: &str, named: &[(SmolStr, SmolStr)], memory: i64) -> Site {
         let networks =
             NETWORKS.iter().map(|(name, bridge, device, _)| self.network(name, bridge, device)).collect();
-        let hosts: Vec<SmolStr> = HOSTS
+        let hosts: Vec<SmolStr> = named
             .iter()
             .enumerate()
-            .map(|(index, (name, address))| self.host(index, name, address))
+            .map(|(index, (name, address))| self.host(index, name, address, memory))
             .collect();
+        let count = |each: i64| format!("{}", i64::try_from(named.len()).unwrap_or_default() * each);
         let site_hosts = hosts.clone();
         let master = hosts.first().cloned().unwrap_or_default();
         let pool = self.row(
             "pool",
             vec![
-                ("name_label", "cellar".into()),
+                ("name_label", name.into()),
                 ("name_description", "A made-up pool".into()),
                 ("master", Value::String(master)),
                 ("ha_cluster_stack", "xhad".into()),
                 ("tls_verification_enabled", true.into()),
                 ("other_config", map(&[("memory-ratio-hvm", "0.25"), ("memory-ratio-pv", "0.25")])),
-                ("cpu_info", map(&[("vendor", "GenuineIntel"), ("cpu_count", "32"), ("socket_count", "4")])),
+                (
+                    "cpu_info",
+                    map(&[
+                        ("vendor", "GenuineIntel"),
+                        ("cpu_count", &count(PROCESSORS)),
+                        ("socket_count", &count(2)),
+                    ]),
+                ),
             ],
         );
         let site = Site { pool, hosts: site_hosts, networks };
@@ -63,13 +68,13 @@ impl Builder {
         )
     }
 
-    fn host(&mut self, index: usize, name: &str, address: &str) -> SmolStr {
+    fn host(&mut self, index: usize, name: &str, address: &str, memory: i64) -> SmolStr {
         let date = self.pool.clock.date();
         let metrics = self.row(
             "host_metrics",
             vec![
-                ("memory_total", HOST_MEMORY.into()),
-                ("memory_free", (HOST_MEMORY - DOM0_MEMORY).into()),
+                ("memory_total", memory.into()),
+                ("memory_free", (memory - DOM0_MEMORY).into()),
                 ("live", true.into()),
                 ("last_updated", date),
             ],
@@ -189,14 +194,20 @@ impl Builder {
                     ("currently_attached", true.into()),
                     ("management", management.into()),
                     ("ip_configuration_mode", if *device == "eth1" { "None" } else { "Static" }.into()),
-                    (
-                        "IP",
-                        if *device == "eth1" { String::new() } else { format!("{net}.{}", 11 + index) }
-                            .into(),
-                    ),
+                    ("IP", if *device == "eth1" { String::new() } else { address(net, index) }.into()),
                     ("netmask", if *device == "eth1" { "" } else { "255.255.255.0" }.into()),
                 ],
             );
         }
     }
+}
+
+/// Hosts that a block of addresses has room for.
+const ADDRESSES: usize = 240;
+
+/// A host's address on a net that is named by three numbers; hosts beyond a block are in the next one.
+pub(super) fn address(net: &str, index: usize) -> String {
+    let (block, last) = (index / ADDRESSES, 11 + index % ADDRESSES);
+    let third = net.rsplit('.').next().unwrap_or_default();
+    format!("10.{}.{third}.{last}", 20 + block)
 }

@@ -7,7 +7,36 @@ use super::storage::Storage;
 use super::{Builder, GIB, Site, map, set};
 
 /// VMs of one sort: name, how many, GiB of memory, processors, GiB of each disk, tags, what runs inside.
-struct Sort(&'static str, usize, i64, i64, &'static [i64], &'static [&'static str], &'static Inside);
+pub(super) struct Sort(
+    &'static str,
+    usize,
+    i64,
+    i64,
+    &'static [i64],
+    &'static [&'static str],
+    &'static Inside,
+);
+
+impl Sort {
+    pub(super) fn name(&self) -> &'static str {
+        self.0
+    }
+
+    /// How many of them the small pool has.
+    pub(super) fn count(&self) -> usize {
+        self.1
+    }
+
+    /// What must not stop lies on shared storage, the rest where it is cheap.
+    pub(super) fn is_dear(&self) -> bool {
+        self.5.contains(&"production") || self.5.contains(&"infrastructure")
+    }
+
+    /// Whether there is a drive with the guest tools.
+    pub(super) fn has_drive(&self) -> bool {
+        self.6.distribution == "windows"
+    }
+}
 
 /// What a guest agent says of its system.
 struct Inside {
@@ -27,7 +56,7 @@ const WINDOWS: Inside =
 const TEMPLATE_DISKS: &str =
     r#"<provision><disk device="0" size="10737418240" sr="" bootable="true" type="system"/></provision>"#;
 
-const SORTS: &[Sort] = &[
+pub(super) const SORTS: &[Sort] = &[
     Sort("web", 6, 4, 2, &[20], &["keepalive", "production", "web"], &DEBIAN),
     Sort("app", 6, 8, 4, &[30], &["production"], &DEBIAN),
     Sort("db", 3, 32, 8, &[40, 500], &["keepalive", "production", "database"], &ALMA),
@@ -71,16 +100,13 @@ impl Builder {
                     continue;
                 };
                 let state = STATES.iter().find(|(of, _)| *of == name).map_or("Running", |(_, state)| state);
-                // What must not stop lies on shared storage, the rest where it is cheap.
-                let dear = sort.5.contains(&"production") || sort.5.contains(&"infrastructure");
-                let sr = if dear { &storage.shared } else { local };
+                let sr = if sort.is_dear() { storage.shared.first().unwrap_or(local) } else { local };
                 let vm = self.vm(&name, sort, sr, host);
                 self.card(&vm, "0", site.networks.get(1));
-                let inside = guest(sort.6, address);
-                self.pool.remember_guest(&vm, inside);
+                self.inhabit(&vm, sort, address);
                 self.pool.settle_in(&vm, host, state);
                 self.age(&vm, 2 + i64::try_from(address).unwrap_or_default());
-                if sort.6.distribution == "windows" {
+                if sort.has_drive() {
                     self.drive(&vm, storage);
                 }
                 if name == "db-1" {
@@ -91,6 +117,10 @@ impl Builder {
                 address += 1;
             }
         }
+    }
+
+    /// What new VMs are made of.
+    pub(super) fn templates(&mut self) {
         for (name, inside) in
             [("Debian 13", &DEBIAN), ("AlmaLinux 9", &ALMA), ("Windows Server 2022", &WINDOWS)]
         {
@@ -99,7 +129,12 @@ impl Builder {
         self.template("golden-web", &DEBIAN, false);
     }
 
-    fn vm(&mut self, name: &SmolStr, sort: &Sort, sr: &SmolStr, host: &SmolStr) -> SmolStr {
+    /// Puts a system into a VM, which will say so when it runs.
+    pub(super) fn inhabit(&mut self, vm: &SmolStr, sort: &Sort, address: usize) {
+        self.pool.remember_guest(vm, guest(sort.6, address));
+    }
+
+    pub(super) fn vm(&mut self, name: &SmolStr, sort: &Sort, sr: &SmolStr, host: &SmolStr) -> SmolStr {
         let Sort(_, _, memory, processors, disks, tags, _) = sort;
         let fields = self.hardware(memory * GIB, *processors);
         let vm = self.row("VM", fields);
@@ -169,7 +204,7 @@ impl Builder {
         ]
     }
 
-    fn card(&mut self, vm: &SmolStr, device: &str, network: Option<&SmolStr>) {
+    pub(super) fn card(&mut self, vm: &SmolStr, device: &str, network: Option<&SmolStr>) {
         let mac = self.pool.random.mac();
         self.row(
             "VIF",
@@ -184,7 +219,7 @@ impl Builder {
         );
     }
 
-    fn drive(&mut self, vm: &SmolStr, storage: &Storage) {
+    pub(super) fn drive(&mut self, vm: &SmolStr, storage: &Storage) {
         let running = self.pool.database.text("VM", vm, "power_state") == "Running";
         self.row(
             "VBD",
@@ -202,7 +237,7 @@ impl Builder {
     }
 
     /// The VM was installed and started some days ago.
-    fn age(&mut self, vm: &SmolStr, days: i64) {
+    pub(super) fn age(&mut self, vm: &SmolStr, days: i64) {
         let metrics = SmolStr::new(self.pool.database.text("VM", vm, "metrics"));
         let started = Value::DateTime(self.pool.clock.date_before(days * 86_400));
         let installed = Value::DateTime(self.pool.clock.date_before((days + 300) * 86_400));
@@ -235,7 +270,8 @@ impl Builder {
 
 /// What a guest agent says.
 fn guest(inside: &Inside, address: usize) -> Struct {
-    let ip = format!("10.20.1.{address}");
+    let (block, rest) = (address / 62_500, address % 62_500);
+    let ip = format!("10.{}.{}.{}", 20 + block, 1 + rest / 250, rest % 250);
     [
         (
             "os_version",

@@ -1,10 +1,12 @@
-//! The pool that we made up: two hosts in a small company's cellar. The same for the same seed.
+//! The pools that we made up: two hosts in a small company's cellar, or as many as are wanted. The same for the same
+//! seed.
 
 mod hosts;
+mod large;
 mod machines;
 mod storage;
 
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 use xapi::{Struct, Value};
 
 use crate::database::Database;
@@ -12,22 +14,33 @@ use crate::options::Options;
 use crate::pool::Pool;
 use crate::random::Random;
 
+pub use large::Size;
+
 /// One gibibyte.
 const GIB: i64 = 1 << 30;
 
-/// Builds the pool at a moment in time.
+/// Builds the small pool at a moment in time.
 pub(crate) fn pool(options: Options, epoch: jiff::Timestamp) -> Pool {
-    let random = Random::new(options.seed);
-    let mut builder = Builder { pool: Pool::new(Database::new(), random, options, epoch) };
-    let site = builder.hosts();
-    let storage = builder.storage(&site);
+    let hosts = [("xen-north".into(), "10.20.0.11".into()), ("xen-south".into(), "10.20.0.12".into())];
+    let mut builder = Builder::new(options, epoch);
+    let site = builder.hosts("cellar", &hosts, 256 * GIB);
+    let storage = builder.storage(&site, 1);
     builder.machines(&site, &storage);
-    let mut pool = builder.pool;
-    pool.judge_all();
-    // As after a start of xapi: every row looks equally new, and nothing was told or is due yet.
-    let generation = pool.database.generation();
-    pool.database.restamp(generation);
-    pool
+    builder.templates();
+    builder.done()
+}
+
+/// Builds a pool of a size at a moment in time.
+pub(crate) fn pool_of(size: Size, options: Options, epoch: jiff::Timestamp) -> Pool {
+    let hosts: Vec<(SmolStr, SmolStr)> = (0..size.hosts())
+        .map(|index| (format_smolstr!("xen-{:03}", index + 1), hosts::address("10.20.0", index).into()))
+        .collect();
+    let mut builder = Builder::new(options, epoch);
+    let site = builder.hosts("hall", &hosts, size.memory());
+    let storage = builder.storage(&site, size.shared_repositories());
+    builder.many_machines(size.vms, &site, &storage);
+    builder.templates();
+    builder.done()
 }
 
 /// What the rest of the pool stands on.
@@ -43,6 +56,20 @@ struct Builder {
 }
 
 impl Builder {
+    fn new(options: Options, epoch: jiff::Timestamp) -> Self {
+        let random = Random::new(options.seed);
+        Builder { pool: Pool::new(Database::new(), random, options, epoch) }
+    }
+
+    /// The pool as after a start of xapi: every row looks equally new, and nothing was told or is due yet.
+    fn done(self) -> Pool {
+        let mut pool = self.pool;
+        pool.judge_all();
+        let generation = pool.database.generation();
+        pool.database.restamp(generation);
+        pool
+    }
+
     /// Adds a row with a made-up uuid.
     fn row(&mut self, class: &'static str, mut fields: Vec<(&str, Value)>) -> SmolStr {
         let reference = self.pool.random.reference();

@@ -9,7 +9,8 @@ use super::{Builder, GIB, Site, map, set};
 pub(super) struct Storage {
     /// One a host, in the order of hosts.
     pub(super) local: Vec<SmolStr>,
-    pub(super) shared: SmolStr,
+    /// One for some hosts each.
+    pub(super) shared: Vec<SmolStr>,
     /// An image that is in some drives.
     pub(super) tools: SmolStr,
 }
@@ -34,7 +35,7 @@ const LIBRARY_FEATURES: &[&str] = &["SR_PROBE", "VDI_ATTACH", "VDI_DETACH"];
 const ISOS: &[&str] = &["debian-13.1.0-amd64-netinst.iso", "guest-tools-8.4.iso", "rescue-2026.07.iso"];
 
 impl Builder {
-    pub(super) fn storage(&mut self, site: &Site) -> Storage {
+    pub(super) fn storage(&mut self, site: &Site, shared: usize) -> Storage {
         for kind in ["ext", "nfs", "iso"] {
             self.row(
                 "SM",
@@ -56,10 +57,17 @@ impl Builder {
                 sr
             })
             .collect();
-        let shared = self.sr("NFS flash", "nfs", "user", true, 20_000 * GIB);
+        let shared: Vec<SmolStr> = (1..=shared)
+            .map(|number| {
+                let name = if number == 1 { "NFS flash".into() } else { format!("NFS flash {number}") };
+                self.sr(&name, "nfs", "user", true, 20_000 * GIB)
+            })
+            .collect();
         let library = self.sr("ISO library", "iso", "iso", true, 100 * GIB);
         for host in &site.hosts {
-            self.plug(&shared, host, &[("server", "10.20.2.5"), ("serverpath", "/export/flash")]);
+            for sr in &shared {
+                self.plug(sr, host, &[("server", "10.20.2.5"), ("serverpath", "/export/flash")]);
+            }
             self.plug(&library, host, &[("location", "10.20.2.5:/export/iso")]);
         }
         let mut tools = SmolStr::default();
@@ -81,7 +89,7 @@ impl Builder {
         }
         let pool = site.pool.clone();
         for field in ["default_SR", "suspend_image_SR", "crash_dump_SR"] {
-            self.write("pool", &pool, field, Value::String(shared.clone()));
+            self.write("pool", &pool, field, Value::String(shared.first().cloned().unwrap_or_default()));
         }
         Storage { local, shared, tools }
     }

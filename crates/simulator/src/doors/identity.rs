@@ -1,21 +1,25 @@
-//! The host's certificate, made new for every simulator, and the record that the pool keeps of it.
+//! A host's certificate, made new for every simulator, and the record that the pool keeps of it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
+use smol_str::SmolStr;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{ServerConfig, version};
 use xapi::Value;
 
 use super::DoorError;
 use crate::pool::Pool;
+use crate::shell::Shared;
 
 /// A certificate with its key.
+#[derive(Clone)]
 pub(crate) struct Identity {
-    certificate: CertificateDer<'static>,
-    key: PrivatePkcs8KeyDer<'static>,
+    key: Arc<CertifiedKey>,
     /// SHA-256 of the certificate, lower-case hexadecimal.
     pub(crate) fingerprint: String,
     /// The certificate as PEM.
@@ -31,28 +35,11 @@ impl Identity {
         }
         let made = rcgen::generate_simple_self_signed(names).map_err(DoorError::Certificate)?;
         let certificate = made.cert.der().clone();
-        Ok(Identity {
-            fingerprint: hex::encode(Sha256::digest(&certificate)),
-            pem: made.cert.pem(),
-            key: PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()),
-            certificate,
-        })
-    }
-
-    /// TLS as xapi's front speaks it: version 1.2 and the curve secp384r1, nothing else.
-    pub(crate) fn server_config(&self) -> Result<Arc<ServerConfig>, DoorError> {
-        let provider = tokio_rustls::rustls::crypto::CryptoProvider {
-            kx_groups: vec![ring::kx_group::SECP384R1],
-            ..ring::default_provider()
-        };
-        let key = PrivateKeyDer::Pkcs8(self.key.clone_key());
-        let config = ServerConfig::builder_with_provider(Arc::new(provider))
-            .with_protocol_versions(&[&version::TLS12])
-            .map_err(DoorError::Tls)?
-            .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.clone()], key)
+        let fingerprint = hex::encode(Sha256::digest(&certificate));
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
+        let key = CertifiedKey::from_der(vec![certificate], key, &ring::default_provider())
             .map_err(DoorError::Tls)?;
-        Ok(Arc::new(config))
+        Ok(Identity { key: Arc::new(key), fingerprint, pem: made.cert.pem() })
     }
 
     /// Writes the certificate's record, as a real host keeps one, in place of an older one of that host.
@@ -88,5 +75,38 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Identity").field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+/// TLS as xapi's front speaks it: version 1.2 and the curve secp384r1, nothing else. Each handshake is made with the
+/// certificate that the host serves at that moment.
+pub(super) fn server_config(shared: Arc<Shared>, host: SmolStr) -> Result<Arc<ServerConfig>, DoorError> {
+    let provider = tokio_rustls::rustls::crypto::CryptoProvider {
+        kx_groups: vec![ring::kx_group::SECP384R1],
+        ..ring::default_provider()
+    };
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&version::TLS12])
+        .map_err(DoorError::Tls)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Served { shared, host }));
+    Ok(Arc::new(config))
+}
+
+/// The certificate of one host, as the pool has it now.
+struct Served {
+    shared: Arc<Shared>,
+    host: SmolStr,
+}
+
+impl ResolvesServerCert for Served {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.shared.read(|pool| pool.identities.get(&self.host).map(|identity| identity.key.clone()))
+    }
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Served").field("host", &self.host).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,5 @@
-//! Listening, and one task a connection. All end with the listener, and connections with their host's toolstack.
+//! Listening, and one task a connection. All end with the listener, and connections with their host's toolstack or when
+//! the network is told to cut them.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,10 +16,11 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use super::place::{Address, Place, Socket};
-use super::{DoorError, Identity, requests};
+use super::{DoorError, identity, network, requests};
 use crate::dispatch::Door;
 use crate::shell::Shared;
 use crate::toolstack::{Phase, Toolstack};
+use crate::trouble::{Network, Reach};
 
 /// Connections that a network door serves at once; more wait, as with xapi.
 const CONNECTIONS_MAX: usize = 800;
@@ -44,10 +46,10 @@ pub(crate) fn open_http(
 pub(crate) fn open_https(
     shared: Arc<Shared>,
     address: SocketAddr,
-    identity: &Identity,
     host: SmolStr,
 ) -> Result<(SocketAddr, JoinHandle<()>), DoorError> {
-    open_at(shared, address, host, Some(TlsAcceptor::from(identity.server_config()?)))
+    let front = TlsAcceptor::from(identity::server_config(shared.clone(), host.clone())?);
+    open_at(shared, address, host, Some(front))
 }
 
 /// Opens a Unix socket, in place of one that lies there unused.
@@ -75,6 +77,14 @@ fn open_at(
     Ok((address, task))
 }
 
+/// What opens and closes a door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Weather {
+    toolstack: Toolstack,
+    /// Always good for the Unix socket, which is no network.
+    network: Network,
+}
+
 /// One door of one host.
 struct Doorway {
     shared: Arc<Shared>,
@@ -84,13 +94,15 @@ struct Doorway {
 }
 
 impl Doorway {
-    /// Opens and closes with the host's toolstack, for ever.
+    /// Opens and closes with the host's toolstack and with the network, for ever.
     async fn keep<P: Place>(self: Arc<Self>, place: P, listener: P::Listener, connections_max: usize) {
         let mut listener = Some(listener);
         let mut claim = None;
         loop {
-            let now = self.toolstack();
-            let open = match now.phase {
+            let now = self.weather();
+            let phase = now.toolstack.phase;
+            let open = match phase {
+                _ if now.network.reach == Reach::Refused => false,
                 Phase::Answering => true,
                 Phase::Loading => self.front.is_some(),
                 Phase::Stopped => false,
@@ -102,7 +114,7 @@ impl Doorway {
                 };
                 let mut connections = JoinSet::new();
                 tokio::select! {
-                    () = self.clone().take::<P>(&listening, connections_max, now.phase, &mut connections) => {}
+                    () = self.clone().take::<P>(&listening, connections_max, phase, &mut connections) => {}
                     () = self.changed(now) => {}
                 }
                 // Whoever waits for an answer gets none.
@@ -146,11 +158,15 @@ impl Doorway {
         }
     }
 
-    /// Serves one connection to its end. Without xapi there is nothing behind the TLS front.
+    /// Serves one connection to its end. Without xapi there is nothing behind the TLS front; on a silent network nothing
+    /// is ever heard.
     async fn serve<S>(&self, stream: S, phase: Phase)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        if self.weather().network.reach == Reach::Silent {
+            return network::swallow(stream).await;
+        }
         let Some(front) = &self.front else { return self.speak(stream).await };
         match tokio::time::timeout(HANDSHAKE_TIMEOUT, front.accept(stream)).await {
             Ok(Ok(stream)) if phase == Phase::Answering => self.speak(stream).await,
@@ -177,16 +193,30 @@ impl Doorway {
         }
     }
 
-    fn toolstack(&self) -> Toolstack {
-        self.shared.read(|pool| pool.toolstack(&self.door))
+    fn weather(&self) -> Weather {
+        let toolstack = self.shared.read(|pool| pool.toolstack(&self.door));
+        let network = match self.door {
+            Door::Local => Network::default(),
+            Door::Network(_) => *self.shared.network().borrow(),
+        };
+        Weather { toolstack, network }
     }
 
-    /// Returns when the toolstack is another one, or in another phase.
-    async fn changed(&self, before: Toolstack) {
-        let mut stirs = self.shared.stirs();
-        while self.toolstack() == before {
-            // The sender lives as long as the pool, so this cannot fail.
-            _ = stirs.changed().await;
+    /// Returns when what is open is to be closed, or the other way round: the toolstack is another one or in another
+    /// phase, or the network refuses, lets in again or cuts. One that falls silent keeps its connections.
+    async fn changed(&self, before: Weather) {
+        let (mut stirs, mut network) = (self.shared.stirs(), self.shared.network());
+        let shut = |weather: Weather| (weather.network.reach == Reach::Refused, weather.network.cuts);
+        loop {
+            let now = self.weather();
+            if now.toolstack != before.toolstack || shut(now) != shut(before) {
+                return;
+            }
+            // The senders live as long as the pool, so this cannot fail.
+            tokio::select! {
+                _ = stirs.changed() => {}
+                _ = network.changed() => {}
+            }
         }
     }
 }

@@ -52,9 +52,12 @@ pub(crate) fn open_members(
         if let Some(address) = https {
             let address = beside(address, step)?;
             let identity = Identity::new(&address.ip().to_string())?;
-            let (address, task) = open_https(shared.clone(), address, &identity, door.host.clone())?;
-            shared.with(|pool| identity.publish(pool, &door.host));
             door.fingerprint.clone_from(&identity.fingerprint);
+            shared.with(|pool| {
+                identity.publish(pool, &door.host);
+                pool.identities.insert(door.host.clone(), identity);
+            });
+            let (address, task) = open_https(shared.clone(), address, door.host.clone())?;
             door.https = Some(address);
             place = Some(address);
             tasks.push(task);

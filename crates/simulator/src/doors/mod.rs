@@ -3,9 +3,11 @@
 mod identity;
 mod listen;
 mod members;
+mod network;
 mod place;
 mod requests;
 mod responses;
+mod spoilt;
 mod state;
 
 pub(crate) use identity::Identity;

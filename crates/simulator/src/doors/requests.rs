@@ -9,9 +9,8 @@ use smol_str::{SmolStr, format_smolstr};
 use xapi::codec::{Call, Limits, json, xml};
 
 use super::responses::{self, Body, Refused, Wire};
-use super::state;
+use super::{network, spoilt, state};
 use crate::dispatch::{Door, Request};
-use crate::faults::Spoil;
 use crate::shell::{Answered, Shared};
 use crate::tasks::Origin;
 use crate::toolstack::Phase;
@@ -66,10 +65,13 @@ pub(super) async fn answer(
     let method = call.method.clone();
     // The method is no secret, the arguments may be.
     tracing::debug!(%method, "call");
-    let spoil = shared.with(|pool| pool.faults.spoil(&method));
+    let local = door == Door::Local;
+    let fate = shared.with(|pool| pool.trouble.fate(&method));
+    network::pass(shared, local, fate.delay).await;
     let request = Request { call, door, origin };
     let answered = shared.call(&request).await;
     shared.unheld().await;
+    network::pass(shared, local, fate.delay).await;
     if shared.read(|pool| pool.toolstack(&request.door)) != toolstack {
         return Err(Refused);
     }
@@ -79,12 +81,9 @@ pub(super) async fn answer(
         Answered::Early(failure) => envelope.early(failure),
         Answered::Never => return Err(Refused),
     };
-    match spoil {
+    match fate.spoil {
         None => Ok(responses::rpc(wire, body)),
-        Some(Spoil::Garbage) => Ok(responses::rpc(wire, "\u{1}\u{2} certainly neither of the two <".into())),
-        Some(Spoil::ServerError) => Ok(responses::server_error("Stdlib.Not_found")),
-        Some(Spoil::Truncated) => Ok(responses::truncated(wire, body)),
-        Some(Spoil::Close) => Err(Refused),
+        Some(spoil) => spoilt::response(spoil, wire, body).await,
     }
 }
 

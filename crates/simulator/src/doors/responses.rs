@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::stream;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH,
-    CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONNECTION, CONTENT_TYPE,
+    HeaderValue, WWW_AUTHENTICATE,
 };
 use hyper::{Response, StatusCode, Version};
 use xapi::Value;
@@ -113,22 +113,6 @@ pub(super) fn rpc(wire: Wire, body: String) -> Response<Body> {
     response
 }
 
-/// The head that the answer should have, half of its body, and then nothing.
-pub(super) fn truncated(wire: Wire, body: String) -> Response<Body> {
-    let length = body.len();
-    let half = Bytes::from(body).slice(..length / 2);
-    // Without a pause between the two, nothing would be sent at all.
-    let end = async {
-        tokio::task::yield_now().await;
-        Err(Refused)
-    };
-    let parts = stream::iter([Ok(Frame::data(half))]).chain(stream::once(end));
-    let mut response = Response::new(BoxBody::new(StreamBody::new(parts)));
-    head(&mut response, wire);
-    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
-    response
-}
-
 /// xapi's page for everything that goes wrong before a call is one; the connection closes.
 pub(super) fn server_error(why: &str) -> Response<Body> {
     let why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
@@ -182,7 +166,7 @@ pub(super) fn preflight() -> Response<Body> {
     response
 }
 
-fn head(response: &mut Response<Body>, wire: Wire) {
+pub(super) fn head(response: &mut Response<Body>, wire: Wire) {
     let kind = match wire {
         Wire::Xml => "text/xml",
         Wire::Json => "application/json",

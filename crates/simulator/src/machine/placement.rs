@@ -156,10 +156,13 @@ impl Pool {
     /// What other VMs that are on their way to a host will take there.
     fn reserved(&self, except: &str) -> Reserved {
         let mut reserved = Reserved::new();
-        let vms = self.database.table("VM").into_iter().flat_map(|table| table.rows.keys());
-        for vm in vms.filter(|vm| *vm != except) {
-            let host = self.database.text("VM", vm, "scheduled_to_be_resident_on");
-            if host != NULL_REF && !host.is_empty() {
+        let vms = self
+            .database
+            .table("VM")
+            .into_iter()
+            .flat_map(|table| table.texts("scheduled_to_be_resident_on"));
+        for (vm, host) in vms {
+            if host != NULL_REF && !host.is_empty() && vm != except {
                 *reserved.entry(host.into()).or_default() += self.memory_of(vm);
             }
         }
@@ -182,11 +185,6 @@ impl Pool {
             let sr = self.database.text("VDI", vdi, "SR");
             (vdi != NULL_REF && self.database.row("SR", sr).is_some()).then(|| SmolStr::new(sr))
         });
-        srs.into_iter().find(|sr| {
-            !self.database.words("SR", sr, "PBDs").iter().any(|pbd| {
-                self.database.text("PBD", pbd, "host") == host
-                    && self.database.truth("PBD", pbd, "currently_attached")
-            })
-        })
+        srs.into_iter().find(|sr| !self.reaches(host, sr))
     }
 }

@@ -51,7 +51,7 @@ impl Pool {
         let uuid = SmolStr::new(uuid);
         let row = self.pool_row();
         self.database.write("pool", &row, "master", host);
-        self.faults.stranded.remove(host);
+        self.trouble.stranded.remove(host);
         let coordinator = self.coordinator();
         let hosts: Vec<SmolStr> =
             self.database.table("host").map(|table| table.rows.keys().cloned().collect()).unwrap_or_default();

@@ -298,6 +298,7 @@ impl Play {
     fn check_relations(&self) {
         let database = &self.pool.database;
         for table in database.tables() {
+            assert!(table.is_ordered(), "{} is out of order: {}", table.entry.class.name, self.story());
             for (reference, row) in &table.rows {
                 for (position, end) in table.entry.ends.iter().enumerate() {
                     let (place, both) = match end {
@@ -469,6 +470,41 @@ fn saved_pools_bear_whatever_is_done() {
         play.check_lists();
         play.pass(2000);
         play.check_lists();
+    }
+}
+
+#[test]
+fn a_load_leaves_the_pool_sound() {
+    let mut play = Play::new(11);
+    let load = play.pool.begin_churn(20.0);
+    for _ in 0..30 {
+        play.pass(2);
+        play.log = play.pool.log.from(0).into_iter().map(|happening| happening.what).collect();
+        play.check();
+    }
+    assert_eq!(play.pool.end_churn(load), Some((1200, 0)));
+    play.pass(2000);
+    play.check_quiet();
+}
+
+#[test]
+fn a_pool_of_any_size_is_sound() {
+    for (hosts, vms) in [(1, 0), (3, 70), (20, 9)] {
+        let size = builtin::Size { hosts, vms };
+        let made = || builtin::pool_of(size, Options::default(), jiff::Timestamp::UNIX_EPOCH);
+        let mut play = Play::of(made(), 1);
+        for sr in play.all("SR") {
+            play.filling.insert(sr.clone(), play.beside(&sr));
+        }
+        play.check();
+        let plain = play.all("VM").into_iter().filter(|vm| {
+            !["is_a_template", "is_control_domain"]
+                .iter()
+                .any(|flag| play.pool.database.truth("VM", vm, flag))
+        });
+        assert_eq!((play.all("host").len(), plain.count()), (hosts, vms));
+        // The same seed gives the same pool.
+        assert_eq!(state_db::dump(&made().database), state_db::dump(&play.pool.database));
     }
 }
 

@@ -136,8 +136,9 @@ pub(super) fn migrate(pool: &mut Pool, a: &Arguments) -> Answered {
 impl Pool {
     /// Whether a host reaches an SR.
     pub(crate) fn reaches(&self, host: &str, sr: &str) -> bool {
-        self.database.words("SR", sr, "PBDs").iter().any(|pbd| {
-            self.database.text("PBD", pbd, "host") == host
+        // A host has fewer of them than an SR that many hosts share.
+        self.database.words("host", host, "PBDs").iter().any(|pbd| {
+            self.database.text("PBD", pbd, "SR") == sr
                 && self.database.truth("PBD", pbd, "currently_attached")
         })
     }

@@ -119,14 +119,15 @@ impl Pool {
     }
 
     pub(super) fn repository_facts(&self, sr: &str) -> RepositoryFacts {
-        let managed = |vdi: &SmolStr| self.database.truth("VDI", vdi, "managed");
+        let managed = |vdi: &Value| self.database.truth("VDI", vdi.as_str().unwrap_or_default(), "managed");
+        let vdis = self.database.value("SR", sr, "VDIs").and_then(Value::as_array).unwrap_or_default();
         RepositoryFacts {
             sr: sr.into(),
             current: self.current("SR", sr),
             plugs: self.database.words("SR", sr, "PBDs").len(),
             plugged: self.is_plugged(sr),
             able: self.abilities(self.database.text("SR", sr, "type")),
-            used: self.database.words("SR", sr, "VDIs").iter().any(managed),
+            used: vdis.iter().any(managed),
         }
     }
 

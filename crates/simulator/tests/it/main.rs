@@ -3,11 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod appliance;
+mod certificates;
+mod churn;
 mod client;
 mod devices;
 mod doors;
 mod events;
-mod faults;
 mod generated;
 mod host;
 mod legacy;
@@ -20,6 +21,8 @@ mod real;
 mod recorded;
 mod restart;
 mod roles;
+mod scenario;
+mod scenarios;
 mod sessions;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;
@@ -27,3 +30,4 @@ mod started;
 mod state;
 mod storage;
 mod tasks;
+mod trouble;
