@@ -105,7 +105,9 @@ mod tests {
         assert_eq!(add(&[("a", "b")]), Some(Done));
         assert_eq!(add(&[("x", "b")]), Some(Undone));
         assert_eq!(add(&[("a", "c")]), Some(Unclear));
-        let remove = |now: &[(&str, &str)]| reading("VM.remove_from_other_config", std::slice::from_ref(&a), &map(now));
+        let remove = |now: &[(&str, &str)]| {
+            reading("VM.remove_from_other_config", std::slice::from_ref(&a), &map(now))
+        };
         assert_eq!(remove(&[("a", "b")]), Some(Undone));
         assert_eq!(remove(&[]), Some(Done));
         let tags = Value::Array(vec![a.clone()]);

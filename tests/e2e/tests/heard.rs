@@ -1,7 +1,5 @@
 //! What plugins hear: objects with what belongs to them, and nothing while they keep failing.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
-
 use e2e::{Config, Grant, LIMIT, World, until};
 use xapi::Struct;
 

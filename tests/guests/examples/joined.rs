@@ -9,10 +9,9 @@ impl Plugin for Guest {
     fn changed(&self, event: &Event, change: &Change) -> Outcome {
         let vm = change.new.as_ref().ok_or_else(|| Failure::give_up("no record"))?;
         let metrics = vm.follow("guest_metrics")?;
-        let version = match metrics.first() {
-            Some(metrics) => metrics.pairs("os_version")?.get("name").cloned().unwrap_or_default(),
-            None => String::new(),
-        };
+        let said = metrics.first().map_or(Ok(Vec::new()), |metrics| metrics.pairs("os_version"))?;
+        let version =
+            said.into_iter().find(|(key, _)| key == "name").map(|(_, name)| name).unwrap_or_default();
         info!(
             class = change.class,
             changed = change.changed.join(","),
