@@ -23,6 +23,19 @@ pub fn for_name<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -
         .map(|(_, candidate)| SmolStr::new(candidate))
 }
 
+/// The known name that `name` is most likely a slip of: at most two letters are other, missing or too many. For names
+/// that may be right although they are unknown.
+pub fn for_slip<S: AsRef<str>>(name: &str, known: impl IntoIterator<Item = S>) -> Option<SmolStr> {
+    let lower = name.to_lowercase();
+    let distance = |candidate: &S| strsim::osa_distance(&lower, &candidate.as_ref().to_lowercase());
+    known
+        .into_iter()
+        .map(|candidate| (distance(&candidate), candidate))
+        .filter(|(letters, _)| *letters <= 2 && letters * 3 <= lower.len())
+        .min_by_key(|(letters, _)| *letters)
+        .map(|(_, candidate)| SmolStr::new(candidate))
+}
+
 /// `, did you mean "NAME"?` for the end of an error's text; nothing without a suggestion.
 #[must_use]
 pub fn shown(suggestion: Option<&str>) -> String {

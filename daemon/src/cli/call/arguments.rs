@@ -249,12 +249,12 @@ fn structured(kind: &Type, json: serde_json::Value) -> Result<Draft, Misfit> {
     })
 }
 
-/// A field of a record. One that we do not know may be of a newer pool, unless it looks like one that we know.
+/// A field of a record. One that we do not know may be of a newer pool, unless it is most likely a slip.
 fn field(class: &'static str, name: String, json: serde_json::Value) -> Result<(SmolStr, Draft), Misfit> {
     let Some(known) = schema::class(class) else { return Ok((name.into(), Draft::Value(untyped(json)))) };
     let draft = match known.field(&name) {
         Some(field) => structured(&field.kind, json).map_err(|misfit| misfit.inside(&format!(".{name}")))?,
-        None => match suggestion::for_name(&name, known.fields.iter().map(|field| field.name)) {
+        None => match suggestion::for_slip(&name, known.fields.iter().map(|field| field.name)) {
             Some(meant) => {
                 let what = format!("has a field {name:?} that {class} has not{}", shown(Some(&meant)));
                 return Err(Misfit { path: String::new(), what });
@@ -421,10 +421,10 @@ mod tests {
         let misspelt = told("network.create", &[r#"{"name_labl": "n"}"#]);
         assert_eq!(
             misspelt,
-            "record of network.create has a field \"name_labl\" that network has not, did you mean \"name_label\"?"
+            "args of network.create has a field \"name_labl\" that network has not, did you mean \"name_label\"?"
         );
         let wrong = told("network.create", &[r#"{"name_label": "n", "MTU": "big"}"#]);
-        assert_eq!(wrong, "record.MTU of network.create is a whole number, and \"\\\"big\\\"\" is none");
+        assert_eq!(wrong, "args.MTU of network.create is a whole number, and \"\\\"big\\\"\" is none");
         let word = told("VM.set_actions_after_crash", &["web", "reboot"]);
         assert!(word.starts_with("value of VM.set_actions_after_crash is one of destroy, "), "{word}");
         let date = told("message.get_since", &["yesterday"]);
