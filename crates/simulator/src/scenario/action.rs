@@ -33,6 +33,8 @@ pub(super) enum Action {
     RotateCertificate { host: Option<SmolStr>, notice: Option<Duration> },
     /// A member stops answering.
     LoseHost { host: Option<SmolStr> },
+    /// Another host joins the pool.
+    JoinHost { name: SmolStr, address: SmolStr, memory: i64 },
     /// A member becomes the coordinator.
     FailOver { host: Option<SmolStr> },
     /// Every call is answered with an error before any dispatch.

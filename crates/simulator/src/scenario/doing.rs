@@ -7,6 +7,7 @@ use smol_str::SmolStr;
 use super::Planned;
 use super::action::{Action, Ending};
 use crate::churn::Kind;
+use crate::membership::NewHost;
 use crate::pool::Pool;
 use crate::random::Random;
 use crate::toolstack::Restart;
@@ -130,6 +131,12 @@ impl Pool {
             }
             Action::RotateCertificate { host, notice } => (self.rotate(host.as_ref(), *notice), None),
             Action::LoseHost { host } => self.lose_host(host.as_ref(), random),
+            Action::JoinHost { name, address, memory } => {
+                let (name, address) = (name.to_string(), address.to_string());
+                let told = format!("host {name} joins the pool");
+                self.add_host(&NewHost { name, address, memory: *memory });
+                (told, None)
+            }
             Action::FailOver { host } => (self.fail_over(host.as_ref(), random), None),
             Action::Emergency { failure } => {
                 self.trouble.emergency = Some(failure.clone());

@@ -18,6 +18,8 @@ use crate::churn::Kind;
 use crate::methods::names;
 use crate::trouble::{FailingCalls, Latency, Methods, Often, Reach, Spoil};
 
+/// The memory of a host that joins, in bytes.
+const JOINING_MEMORY: i64 = 64 << 30;
 /// How long before the door serves a new certificate the pool tells of it.
 const NOTICE: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,7 @@ const DOINGS: &[(&str, bool, Reader)] = &[
     }),
     ("rotate-certificate", false, rotate_certificate),
     ("lose-host", true, |keys| Some(Action::LoseHost { host: keys.take("host") })),
+    ("join-host", false, join_host),
     ("fail-over", false, |keys| Some(Action::FailOver { host: keys.take("host") })),
     ("emergency", true, emergency),
     ("crash-vms", false, |keys| Some(Action::Crash { vm: keys.take("vm"), count: count(keys) })),
@@ -200,6 +203,20 @@ fn rotate_certificate(keys: &mut Keys<'_, '_>) -> Option<Action> {
     }
     let notice = notice.map_or(NOTICE, |(_, notice)| notice.0);
     Some(Action::RotateCertificate { host, notice: announced.then_some(notice) })
+}
+
+fn join_host(keys: &mut Keys<'_, '_>) -> Option<Action> {
+    let name = keys.required("name", "\"xen-new\"");
+    let address = keys.required("address", "\"10.0.0.99\"");
+    let memory = match keys.spanned::<i64>("memory") {
+        None => JOINING_MEMORY,
+        Some((_, memory)) if memory > 0 => memory,
+        Some((span, _)) => {
+            keys.wrong(&span, "memory", "write how many bytes of memory it has, more than 0");
+            return None;
+        }
+    };
+    Some(Action::JoinHost { name: name?, address: address?, memory })
 }
 
 fn emergency(keys: &mut Keys<'_, '_>) -> Option<Action> {

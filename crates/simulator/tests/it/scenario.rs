@@ -153,6 +153,21 @@ async fn storage_goes_away_and_comes_back() {
 }
 
 #[tokio::test]
+async fn a_host_joins() {
+    let (running, client) =
+        begun(&["do = \"join-host\"\nname = \"xen-new\"\naddress = \"10.20.0.99\""]).await;
+    let pool = running.pool();
+    said(&pool, "host xen-new joins the pool").await;
+    let hosts = client.ok("host.get_by_name_label", &["xen-new".into()]).await;
+    let [host] = hosts.as_array().unwrap() else { panic!("{hosts:?}") };
+    assert_eq!(client.ok("host.get_address", std::slice::from_ref(host)).await, "10.20.0.99".into());
+    assert_eq!(client.ok("host.get_enabled", std::slice::from_ref(host)).await, true.into());
+    let steps = ["do = \"join-host\"\naddress = \"10.20.0.99\"\nmemory = 0"];
+    let problems = Scenario::parse(&format!("[[step]]\n{}", steps[0])).unwrap_err().to_string();
+    assert!(problems.contains("name") && problems.contains("memory"), "{problems}");
+}
+
+#[tokio::test]
 async fn hosts_are_lost_and_the_role_moves() {
     let options = Options { speed: 1000.0, ..client::options() };
     let (running, client) = client::open(Simulator::builtin(options).unwrap()).await;
