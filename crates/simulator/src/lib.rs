@@ -49,6 +49,7 @@ mod trouble;
 
 pub use builtin::Size;
 pub use certificates::RotationError;
+pub use churn::CHURN_MAX;
 pub use coverage::{ClassCoverage, coverage};
 pub use doors::{DoorError, MemberDoor};
 pub use handle::PoolHandle;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use smol_str::SmolStr;
 use tokio::task::JoinHandle;
 
 use crate::builtin::{self, Size};
@@ -159,6 +160,24 @@ pub enum LoadError {
 }
 
 impl Running {
+    /// Lets no record lead to a host that is none of ours: the coordinator's address is that of its network door, that of
+    /// every host without a door is empty. Those of a made-up pool and of a copy may belong to real hosts, which whoever
+    /// follows the pool would try, password and all, once this one is gone.
+    pub fn lead_nowhere_else(&self) {
+        let pool = self.pool();
+        let coordinator = pool.records("pool").first().map(|pool| SmolStr::new(pool.text("master")));
+        for host in pool.records("host") {
+            let door =
+                if coordinator.as_ref() == Some(&host.reference) { self.https.or(self.http) } else { None };
+            let member = self.members.iter().any(|member| member.host == host.reference);
+            if !member {
+                let address = door.map(|door| door.ip().to_string()).unwrap_or_default();
+                // The host is there, and hosts have addresses.
+                _ = pool.set("host", &host.reference, "address", address.as_str());
+            }
+        }
+    }
+
     /// Where plain HTTP listens.
     #[must_use]
     pub fn http_address(&self) -> Option<SocketAddr> {

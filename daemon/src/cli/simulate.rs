@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use simulator::{Doors, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size};
+use simulator::{CHURN_MAX, Doors, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size};
 use tokio::signal::unix::{SignalKind, signal};
 use xapi::model::schema::Role;
 
@@ -145,6 +145,7 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     if arguments.members {
         running.open_members().await.context("opening the members' doors")?;
     }
+    running.lead_nowhere_else();
     describe(arguments, &simulator, &running);
     systemd::ready("simulating a pool");
     let pool = running.pool();
@@ -210,7 +211,11 @@ async fn tell(pool: &PoolHandle) {
 /// Of an argument.
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|error| format!("{error}: write for example 50"))?;
-    if rate.is_finite() && rate > 0.0 { Ok(rate) } else { Err("write a number above 0".into()) }
+    if rate.is_finite() && rate > 0.0 && rate <= CHURN_MAX {
+        Ok(rate)
+    } else {
+        Err(format!("write a number above 0, {CHURN_MAX} at most: no processor does more"))
+    }
 }
 
 /// A line for each class and what it lacks, then the sum. Methods that follow from the datamodel are all there.

@@ -13,6 +13,9 @@ use crate::random::Random;
 
 pub(crate) use changes::Kind;
 
+/// The most changes a second that may be asked for: more than a processor makes, so that others still get their turn.
+pub const CHURN_MAX: f64 = 2000.0;
+
 /// Changes come in bunches where there are more of them than fit into single moments.
 const TICK: Duration = Duration::from_millis(10);
 

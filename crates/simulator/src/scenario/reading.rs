@@ -228,8 +228,9 @@ fn churn(keys: &mut Keys<'_, '_>) -> Option<Action> {
         keys.required::<f64>("rate", "50.0");
         return None;
     };
-    if !(rate > 0.0 && rate.is_finite()) {
-        keys.wrong(&span, "rate", "write how many changes a second, more than 0");
+    if !(rate > 0.0 && rate <= crate::CHURN_MAX) {
+        let most = crate::CHURN_MAX;
+        keys.wrong(&span, "rate", format!("write how many changes a second, more than 0 and at most {most}"));
         return None;
     }
     Some(Action::Churn { rate })

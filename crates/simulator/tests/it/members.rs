@@ -2,7 +2,7 @@
 
 use simulator::{Doors, PoolHandle, Running, Simulator};
 use xapi::Value;
-use xapi::codec::Failure;
+use xapi::codec::{Failure, xml};
 
 use crate::client::{self, Client, SOON};
 
@@ -48,18 +48,43 @@ async fn a_member_points_to_the_coordinator_and_takes_over() {
 }
 
 #[tokio::test]
-async fn a_designated_member_takes_over_after_the_answer() {
+async fn a_designated_member_takes_over() {
     let running = open().await;
     let pool = running.pool();
     let old = pool.records("pool")[0].text("master").to_owned();
     let new = running.members()[0].host.clone();
     let mut client = at(running.http_address().unwrap());
     client.log_in("root", "secret").await.unwrap();
-    client.ok("pool.designate_new_master", &[Value::String(new.clone())]).await;
+    let arguments = [client.session.clone(), Value::String(new.clone())];
+    // At this speed the restart may be quicker than the answer.
+    _ = client.send("/", xml::encode_call("pool.designate_new_master", &arguments), &[]).await;
     assert!(pool.wait_until(SOON, |pool| pool.records("pool")[0].text("master") == new).await);
     assert_ne!(old, new);
     assert_eq!(pool.sessions(), 0);
     assert!(pool.records("task").is_empty());
+}
+
+#[tokio::test]
+async fn without_doors_of_their_own_hosts_lead_nowhere() {
+    let (running, client) = client::fast().await;
+    running.lead_nowhere_else();
+    let addresses = async || {
+        let mut addresses = Vec::new();
+        for host in client.ok("host.get_all", &[]).await.as_array().unwrap() {
+            let address = client.ok("host.get_address", std::slice::from_ref(host)).await;
+            addresses.push(address.as_str().unwrap().to_owned());
+        }
+        addresses.sort();
+        addresses
+    };
+    assert_eq!(addresses().await, ["", "127.0.0.1"]);
+
+    let running = open().await;
+    let pool = running.pool();
+    let before = pool.records("host").iter().map(|host| host.text("address").to_owned()).collect::<Vec<_>>();
+    running.lead_nowhere_else();
+    let after = pool.records("host").iter().map(|host| host.text("address").to_owned()).collect::<Vec<_>>();
+    assert_eq!(before, after, "all have doors");
 }
 
 #[tokio::test]

@@ -45,6 +45,7 @@ impl Stage {
         let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
         let doors = Doors { https: Some(any_port), ..Doors::default() };
         let running = simulator.open(doors).await.context("opening the simulated pool's door")?;
+        running.lead_nowhere_else();
         let folder = tempfile::Builder::new().prefix("xapiary-demo-").tempdir().context("making a folder")?;
         let config = write_config(folder.path(), &running, component)?;
         let admin = admin(&running)?;
