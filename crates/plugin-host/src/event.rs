@@ -129,7 +129,7 @@ pub struct TaskOutcome {
 pub struct Alert {
     /// Such as `VM_CRASHED`.
     pub name: String,
-    /// 1 (most pressing) to 5.
+    /// 1 (most pressing) to 5; 0 where the pool says something else.
     pub priority: u8,
     /// The class it is about, as XAPI words it.
     pub class: String,

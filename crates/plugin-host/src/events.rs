@@ -9,7 +9,7 @@ use xapi::model::{Record, schema};
 use crate::contract::xapiary::plugin::events as given;
 use crate::contract::xapiary::plugin::types::Value;
 use crate::convert::{Age, outward, veiled};
-use crate::event::{Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
+use crate::event::{Alert, Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
 use crate::fault;
 use crate::objects::ObjectView;
 use crate::sandbox::Sandbox;
@@ -29,13 +29,7 @@ impl Sandbox {
         let subject = match subject {
             Subject::Change(change) => given::Subject::Change(self.change(change)?),
             Subject::Task(task) => given::Subject::Task(self.task(task)),
-            Subject::Alert(alert) => given::Subject::Alert(given::Alert {
-                name: alert.name,
-                priority: alert.priority,
-                class: alert.class,
-                uuid: alert.uuid,
-                body: veiled(&alert.body, &mut self.handles, Age::Seen),
-            }),
+            Subject::Alert(alert) => given::Subject::Alert(self.alert(alert)),
             Subject::Tick(tick) => {
                 given::Subject::Tick(given::Tick { schedule: tick.schedule, due: tick.due })
             }
@@ -80,6 +74,19 @@ impl Sandbox {
         readable: bool,
     ) -> wasmtime::Result<Option<Resource<ObjectView>>> {
         record.filter(|_| readable).map(|record| self.hand_out(ObjectView { record })).transpose()
+    }
+
+    /// That it was raised and about what is told to whoever subscribes; what it says, as far as the grant shows it.
+    fn alert(&mut self, alert: Alert) -> given::Alert {
+        let shown = self.terms.grant.visible("message").is_some_and(|visible| visible.shows("body"));
+        let body = if shown { veiled(&alert.body, &mut self.handles, Age::Seen) } else { String::new() };
+        given::Alert {
+            name: alert.name,
+            priority: alert.priority,
+            class: alert.class,
+            uuid: alert.uuid,
+            body,
+        }
     }
 
     /// A task is a record too: its name, result and error are told as far as the grant shows those fields. Without

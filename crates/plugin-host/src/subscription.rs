@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use smol_str::SmolStr;
 use xapi::model::schema::{self, Field, Type};
 
-use crate::event::{Change, Operation, Subject};
+use crate::event::{Alert, Change, Operation, Subject};
 
 /// One subscription of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub enum Interest {
     Objects(ObjectInterest),
     /// Outcomes of tasks.
     Tasks,
+    /// Alerts.
+    Alerts(AlertInterest),
     /// Changes of the connection to the pool.
     Connection,
 }
@@ -42,15 +44,33 @@ pub struct ObjectInterest {
     pub with: BTreeSet<SmolStr>,
 }
 
+/// Which alerts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlertInterest {
+    /// Only alerts of these names, such as `HA_HOST_FAILED`; of any name when empty.
+    pub names: BTreeSet<SmolStr>,
+    /// Only alerts that are at least as pressing as this: from 1, most pressing, to 5.
+    pub priority_at_most: Option<u8>,
+}
+
 impl Subscription {
     /// Whether the event is wanted.
     #[must_use]
     pub fn wants(&self, subject: &Subject) -> bool {
         match (&self.interest, subject) {
             (Interest::Objects(interest), Subject::Change(change)) => interest.wants(change),
+            (Interest::Alerts(interest), Subject::Alert(alert)) => interest.wants(alert),
             (Interest::Tasks, Subject::Task(_)) | (Interest::Connection, Subject::Connection(_)) => true,
-            (Interest::Objects(_) | Interest::Tasks | Interest::Connection, _) => false,
+            (Interest::Objects(_) | Interest::Tasks | Interest::Alerts(_) | Interest::Connection, _) => false,
         }
+    }
+}
+
+impl AlertInterest {
+    /// One whose priority is unknown is not known to be pressing.
+    fn wants(&self, alert: &Alert) -> bool {
+        (self.names.is_empty() || self.names.contains(alert.name.as_str()))
+            && self.priority_at_most.is_none_or(|most| (1..=most).contains(&alert.priority))
     }
 }
 
@@ -154,6 +174,37 @@ mod tests {
         let subscription = Subscription { name: "s".into(), interest: Interest::Objects(interest) };
         assert!(subscription.wants(&change("VM", Operation::Modified, &["guest_metrics"])));
         assert!(!subscription.wants(&change("VM", Operation::Modified, &["VBDs"])));
+    }
+
+    #[test]
+    fn alerts_are_matched_by_name_and_priority() {
+        let alert = |name: &str, priority| {
+            Subject::Alert(Alert {
+                name: name.into(),
+                priority,
+                class: "Host".into(),
+                uuid: String::new(),
+                body: String::new(),
+            })
+        };
+        for (names, most, name, priority, wanted) in [
+            (&[][..], None, "VM_CRASHED", 0, true),
+            (&[], Some(3), "VM_CRASHED", 3, true),
+            (&[], Some(3), "VM_CRASHED", 4, false),
+            (&[], Some(5), "VM_CRASHED", 0, false),
+            (&["HA_HOST_FAILED", "VM_CRASHED"], None, "VM_CRASHED", 5, true),
+            (&["HA_HOST_FAILED"], Some(5), "VM_CRASHED", 1, false),
+        ] {
+            let names = names.iter().map(SmolStr::new).collect();
+            let interest = Interest::Alerts(AlertInterest { names, priority_at_most: most });
+            let subscription = Subscription { name: "s".into(), interest };
+            assert_eq!(
+                subscription.wants(&alert(name, priority)),
+                wanted,
+                "{subscription:?} {name} {priority}"
+            );
+        }
+        assert!(!objects(&[Operation::Added], &[]).wants(&alert("VM_CRASHED", 1)));
     }
 
     #[test]

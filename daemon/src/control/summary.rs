@@ -55,7 +55,10 @@ fn words(told: &Told) -> (String, String) {
             };
             (task.name.to_string(), what)
         }
-        Told::Stream(Event::Alert(_)) => (String::new(), "alert".to_owned()),
+        Told::Stream(Event::Alert(alert)) => (
+            alert.name.to_string(),
+            format!("alert of priority {} about {} {}", alert.priority, alert.class, alert.object),
+        ),
         Told::Stream(Event::Resync(resync)) => {
             let what = format!("{} objects compared, {} differences", resync.objects, resync.differences);
             (String::new(), what)

@@ -9,6 +9,9 @@ use smol_str::SmolStr;
 
 use crate::config::{Digest, GrantFile, LimitSettings, Located, Place, Problem};
 
+/// The class whose objects are alerts. Each picture of a pool brings up to 10,000 of them.
+const ALERTS: SmolStr = SmolStr::new_static("message");
+
 /// A plugin that is ready for deliveries.
 pub(crate) struct Installed {
     /// The name of its grant file, which is its name in the journal.
@@ -73,9 +76,12 @@ impl Installed {
                 let joined = objects.joined_classes().map(SmolStr::new_static);
                 std::iter::once(objects.class.clone()).chain(joined).collect()
             }
+            Interest::Alerts(_) => vec![ALERTS],
             Interest::Tasks | Interest::Connection => Vec::new(),
         });
-        heard.chain(self.terms.grant.classes().into_iter().map(SmolStr::new_static)).collect()
+        // Alerts are told and not kept, so for looking at them there is nothing to follow.
+        let granted = self.terms.grant.classes().into_iter().map(SmolStr::new_static);
+        heard.chain(granted.filter(|class| *class != ALERTS)).collect()
     }
 
     /// What it wants to hear.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plugin_host::event::{Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
+use plugin_host::event::{Alert, Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
 use plugin_host::{Interest, Subscription};
 use smol_str::SmolStr;
 use xapi::Value;
@@ -11,10 +11,10 @@ use xapi::model::{Record, World};
 
 use crate::event::{self, PoolEvent, Told};
 
-/// What a plugin is told of an event; nothing of those that the contract has no form for.
-fn subject(event: &PoolEvent) -> Option<Subject> {
+/// What a plugin is told of an event.
+fn subject(event: &PoolEvent) -> Subject {
     let cause = event.cause.as_ref().map(ToString::to_string);
-    Some(match &event.told {
+    match &event.told {
         Told::Stream(events::Event::Change(change)) => Subject::Change(Change {
             class: change.class.clone(),
             reference: change.reference.clone(),
@@ -40,7 +40,13 @@ fn subject(event: &PoolEvent) -> Option<Subject> {
             },
             started_by: cause,
         }),
-        Told::Stream(events::Event::Alert(_)) => return None,
+        Told::Stream(events::Event::Alert(alert)) => Subject::Alert(Alert {
+            name: alert.name.to_string(),
+            priority: alert.priority,
+            class: alert.class.to_string(),
+            uuid: alert.object.to_string(),
+            body: alert.body.text.to_string(),
+        }),
         Told::Stream(events::Event::Resync(_)) => Subject::Connection(Connection::Resynced),
         Told::Connection(connection) => Subject::Connection(match connection {
             event::Connection::Connected { .. } => Connection::Connected,
@@ -48,7 +54,7 @@ fn subject(event: &PoolEvent) -> Option<Subject> {
             event::Connection::Lost { .. } => Connection::Lost("no answer from the pool".to_owned()),
             event::Connection::Moved { endpoint } => Connection::Moved(endpoint.clone()),
         }),
-    })
+    }
 }
 
 /// What a plugin hears of an event.
@@ -63,7 +69,7 @@ pub(super) struct Heard {
 
 /// What the first subscription hears that wants the event.
 pub(super) fn heard(event: &PoolEvent, subscriptions: &[Subscription]) -> Option<Heard> {
-    let subject = subject(event)?;
+    let subject = subject(event);
     let subscription = subscriptions.iter().find(|subscription| subscription.wants(&subject))?;
     let object = event.told.reference().into();
     Some(Heard { subject, subscription: subscription.name.clone(), object })

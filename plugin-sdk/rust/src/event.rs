@@ -113,13 +113,13 @@ pub enum Ending {
 pub struct Alert {
     /// The kind of alert, such as `HA_HOST_FAILED`.
     pub name: String,
-    /// 1 (most pressing) to 5.
+    /// 1 (most pressing) to 5; 0 where the pool says something else.
     pub priority: u8,
     /// The class of the object that it is about.
     pub class: String,
     /// The UUID of that object.
     pub uuid: String,
-    /// XAPI's text.
+    /// What it says, often XML; empty where no `[[read]]` of the grant shows `body` of `message`.
     pub body: String,
 }
 

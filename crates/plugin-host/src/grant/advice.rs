@@ -65,6 +65,7 @@ pub(super) fn missing(grant: &Grant, manifest: &Manifest) -> Option<String> {
         let class = match &subscription.interest {
             Interest::Objects(interest) => interest.class.as_str(),
             Interest::Tasks => "task",
+            Interest::Alerts(_) => "message",
             Interest::Connection => continue,
         };
         if let Some(class) = schema::class(class)

@@ -4,6 +4,7 @@
 
 mod read;
 mod settings;
+mod subscribe;
 mod toml_reader;
 
 pub use settings::{Setting, SettingKind, SettingProblem};

@@ -1,17 +1,12 @@
 //! From TOML text to [`Manifest`], with every problem and its line.
 
-use std::collections::BTreeSet;
-
-use smol_str::SmolStr;
 use toml::de::{DeTable, DeValue};
-use xapi::model::schema;
 
 use super::settings::{Setting, SettingKind};
+use super::subscribe::subscriptions;
 use super::toml_reader::{Reader, kind_of};
 use super::{Manifest, ManifestProblem, Request};
-use crate::event::Operation;
 use crate::nearest::hint;
-use crate::subscription::{Interest, ObjectInterest, Subscription, target};
 use crate::version::Version;
 
 const KEYS: &[&str] = &["name", "version", "contract", "description", "subscribe", "request", "settings"];
@@ -66,128 +61,6 @@ fn is_name(name: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))
         && name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase())
-}
-
-fn subscriptions(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Subscription> {
-    let mut seen = BTreeSet::new();
-    let mut subscriptions = Vec::new();
-    let tables = reader.tables(table, "subscribe");
-    if tables.is_empty() && reader.problems.is_empty() {
-        reader.problem(
-            0,
-            "the manifest subscribes to nothing: the plugin would never run; add `[[subscribe]]`",
-        );
-    }
-    for (at, inner) in tables {
-        if let Some(subscription) = subscription(reader, at, inner) {
-            if !seen.insert(subscription.name.clone()) {
-                reader.problem(at, format!("two subscriptions are named `{}`", subscription.name));
-            }
-            subscriptions.push(subscription);
-        }
-    }
-    subscriptions
-}
-
-fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Option<Subscription> {
-    reader.only(table, "[[subscribe]]", &["name", "class", "task", "connection", "on", "fields", "with"]);
-    let name = reader.required_text(table, "name", "[[subscribe]]", at);
-    let class = reader.text(table, "class");
-    let task = reader.flag(table, "task").unwrap_or(false);
-    let connection = reader.flag(table, "connection").unwrap_or(false);
-    if usize::from(class.is_some()) + usize::from(task) + usize::from(connection) != 1 {
-        reader.problem(
-            at,
-            "a subscription has exactly one of `class = \"...\"`, `task = true` and `connection = true`",
-        );
-        return None;
-    }
-    let interest = match class {
-        Some(class) => Interest::Objects(object_interest(reader, at, table, &class)?),
-        None => {
-            for key in ["on", "fields", "with"] {
-                if table.get(key).is_some() {
-                    reader.problem(at, format!("`{key}` only goes with `class`"));
-                }
-            }
-            if task { Interest::Tasks } else { Interest::Connection }
-        }
-    };
-    Some(Subscription { name: name?, interest })
-}
-
-fn object_interest(
-    reader: &mut Reader<'_>,
-    at: usize,
-    table: &DeTable<'_>,
-    class: &str,
-) -> Option<ObjectInterest> {
-    let on = operations(reader, table);
-    let fields = reader.texts(table, "fields").unwrap_or_default();
-    let Some(known) = schema::class(class) else {
-        let hint = hint(class, schema::classes().iter().map(|class| class.name));
-        reader.problem(at, format!("XAPI has no class `{class}`{hint}"));
-        return None;
-    };
-    if !known.events {
-        reader.problem(at, format!("XAPI sends no events for the class `{}`", known.name));
-    }
-    for (at, field) in &fields {
-        if known.field(field).is_none() {
-            let hint = hint(field, known.fields.iter().map(|field| field.name));
-            reader.problem(*at, format!("class {} has no field `{field}`{hint}", known.name));
-        }
-    }
-    if !fields.is_empty() && !on.contains(&Operation::Modified) {
-        reader.problem(at, "`fields` only narrows `modified`, which is not in `on`");
-    }
-    let with = reader.texts(table, "with").unwrap_or_default();
-    for (at, field) in &with {
-        let problem = match known.field(field).map(target) {
-            Some(Some(_)) => continue,
-            Some(None) => format!(
-                "`{field}` of class {} leads to no other object: `with` names fields that do",
-                known.name
-            ),
-            None => {
-                let leading = known.fields.iter().filter(|field| target(field).is_some());
-                let hint = hint(field, leading.map(|field| field.name));
-                format!("class {} has no field `{field}`{hint}", known.name)
-            }
-        };
-        reader.problem(*at, problem);
-    }
-    if !with.is_empty() && !on.contains(&Operation::Modified) {
-        reader.problem(at, "`with` is heard as `modified`, which is not in `on`");
-    }
-    Some(ObjectInterest {
-        class: SmolStr::new_static(known.name),
-        with: with.into_iter().map(|(_, field)| field.into()).collect(),
-        on,
-        fields: fields.into_iter().map(|(_, field)| field.into()).collect(),
-    })
-}
-
-fn operations(reader: &mut Reader<'_>, table: &DeTable<'_>) -> BTreeSet<Operation> {
-    const ALL: [Operation; 3] = [Operation::Added, Operation::Modified, Operation::Deleted];
-    let Some(words) = reader.texts(table, "on") else { return ALL.into() };
-    let mut operations = BTreeSet::new();
-    for (at, word) in &words {
-        match ALL.iter().find(|operation| operation.word() == word) {
-            Some(operation) => {
-                operations.insert(*operation);
-            }
-            None => {
-                let hint = hint(word, ALL.map(Operation::word));
-                reader.problem(*at, format!("`on` knows added, modified and deleted, not `{word}`{hint}"));
-            }
-        }
-    }
-    if words.is_empty() {
-        let at = table.get("on").map_or(0, |value| value.span().start);
-        reader.problem(at, "`on` is empty: name at least one of added, modified, deleted");
-    }
-    operations
 }
 
 fn requests(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Request> {
@@ -263,8 +136,11 @@ fn to_json(value: &DeValue<'_>) -> Option<serde_json::Value> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::event::Operation;
+    use crate::subscription::{AlertInterest, Interest, ObjectInterest, Subscription};
 
     const GOOD: &str = r#"
 name = "vm-keepalive"
@@ -282,6 +158,12 @@ with = ["guest_metrics"]
 [[subscribe]]
 name = "line"
 connection = true
+
+[[subscribe]]
+name = "alarm"
+alert = true
+names = ["HA_HOST_FAILED", "BACKUP_OF_OURS_FAILED"]
+priority_at_most = 3
 
 [[request]]
 call = "VM.start"
@@ -318,6 +200,13 @@ description = "which VMs"
             }
         );
         assert_eq!(manifest.subscriptions[1].interest, Interest::Connection);
+        assert_eq!(
+            manifest.subscriptions[2].interest,
+            Interest::Alerts(AlertInterest {
+                names: ["HA_HOST_FAILED".into(), "BACKUP_OF_OURS_FAILED".into()].into(),
+                priority_at_most: Some(3),
+            })
+        );
         assert_eq!(manifest.requests, [Request { call: "VM.start".into(), reason: "to start it".into() }]);
         assert_eq!(manifest.settings.len(), 2);
     }
@@ -327,6 +216,8 @@ description = "which VMs"
         let text = GOOD
             .replace("fields = [\"power_state\"]", "fields = [\"powerstate\"]\nfeilds = []")
             .replace("with = [\"guest_metrics\"]", "with = [\"guest_metric\", \"name_label\"]")
+            .replace("HA_HOST_FAILED", "HA_HOST_FIALED")
+            .replace("priority_at_most = 3", "priority_at_most = 6")
             .replace("VM.start", "VM.strat")
             .replace("default = 3", "default = \"3\"")
             .replace("description = \"starts", "descripton = \"starts");
@@ -339,8 +230,10 @@ description = "which VMs"
                 "line 12: unknown key `feilds` in [[subscribe]]; did you mean `fields`?",
                 "line 13: class VM has no field `guest_metric`; did you mean `guest_metrics`?",
                 "line 13: `name_label` of class VM leads to no other object: `with` names fields that do",
-                "line 19: XAPI has no method `VM.strat`; did you mean `VM.start`?",
-                "line 25: `default` of [settings.max_starts] is a string, not of type integer",
+                "line 22: XAPI has no alert `HA_HOST_FIALED`; did you mean `HA_HOST_FAILED`?",
+                "line 23: `priority_at_most` is 6, not a whole number from 1 to 5",
+                "line 25: XAPI has no method `VM.strat`; did you mean `VM.start`?",
+                "line 31: `default` of [settings.max_starts] is a string, not of type integer",
             ]
         );
     }
@@ -358,6 +251,10 @@ description = "which VMs"
         assert!(found[0].contains("exactly one of"), "{found:?}");
         let found = problems(&GOOD.replace("connection = true", "task = true\non = [\"added\"]"));
         assert!(found[0].contains("`on` only goes with `class`"), "{found:?}");
+        let found = problems(&GOOD.replace("alert = true", "task = true"));
+        assert!(found[0].contains("line 21: `names` only goes with `alert`"), "{found:?}");
+        let found = problems(&GOOD.replace("class = \"vm\"", "class = \"message\""));
+        assert!(found.iter().any(|found| found.contains("write `alert = true`")), "{found:?}");
         let found = problems(&GOOD.replace("class = \"vm\"", "class = \"WM\""));
         assert!(found[0].contains("no class `WM`; did you mean `VM`?"), "{found:?}");
     }

@@ -78,6 +78,31 @@ impl<'t> Reader<'t> {
         flag
     }
 
+    /// An integer within bounds.
+    pub(super) fn whole(
+        &mut self,
+        table: &DeTable<'_>,
+        key: &str,
+        within: std::ops::RangeInclusive<i64>,
+    ) -> Option<i64> {
+        let value = table.get(key)?;
+        let number = value.get_ref().as_integer();
+        let number = number.and_then(|number| i64::from_str_radix(number.as_str(), number.radix()).ok());
+        let fitting = number.filter(|number| within.contains(number));
+        if fitting.is_none() {
+            let what = match number {
+                Some(number) => number.to_string(),
+                None => kind_of(value.get_ref()).to_owned(),
+            };
+            let (least, most) = (within.start(), within.end());
+            self.problem(
+                value.span().start,
+                format!("`{key}` is {what}, not a whole number from {least} to {most}"),
+            );
+        }
+        fitting
+    }
+
     /// A list of strings with their places.
     pub(super) fn texts(&mut self, table: &DeTable<'_>, key: &str) -> Option<Vec<(usize, String)>> {
         let value = table.get(key)?;

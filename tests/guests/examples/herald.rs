@@ -1,0 +1,41 @@
+//! Logs the alerts that it hears: crashes of VMs, and whatever else is pressing.
+
+use xapiary_sdk::{Alert, Event, Outcome, Plugin, info};
+
+#[derive(Default)]
+struct Guest;
+
+impl Plugin for Guest {
+    fn alerted(&self, event: &Event, alert: &Alert) -> Outcome {
+        info!(
+            subscription = event.subscription,
+            priority = alert.priority,
+            class = alert.class,
+            uuid = alert.uuid,
+            body = alert.body,
+            "heard {}",
+            alert.name
+        );
+        Ok(())
+    }
+}
+
+xapiary_sdk::plugin!(
+    Guest,
+    manifest = r#"
+name = "herald"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Logs alerts"
+
+[[subscribe]]
+name = "crash"
+alert = true
+names = ["VM_CRASHED"]
+
+[[subscribe]]
+name = "pressing"
+alert = true
+priority_at_most = 1
+"#
+);
