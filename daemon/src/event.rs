@@ -35,8 +35,35 @@ pub(crate) struct PoolEvent {
 pub(crate) enum Told {
     /// By the pool's event stream.
     Stream(Event),
+    /// By the clock.
+    Tick(Tick),
     /// By the connection.
     Connection(Connection),
+}
+
+/// A schedule of a plugin is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tick {
+    /// The plugin that it wakes.
+    pub(crate) plugin: SmolStr,
+    /// The manifest's name of the subscription.
+    pub(crate) schedule: SmolStr,
+    /// When it was due.
+    pub(crate) due: Timestamp,
+    /// Told long after that: the daemon did not run.
+    pub(crate) late: bool,
+    /// It was due before that too, which is not told.
+    pub(crate) folded: bool,
+    /// PLUGIN/SCHEDULE.
+    pub(crate) reference: SmolStr,
+}
+
+impl Tick {
+    /// A tick with its reference.
+    pub(crate) fn new(plugin: &str, schedule: &str, due: Timestamp, late: bool, folded: bool) -> Tick {
+        let reference = format!("{plugin}/{schedule}").into();
+        Tick { plugin: plugin.into(), schedule: schedule.into(), due, late, folded, reference }
+    }
 }
 
 /// What became of the connection to a pool.
@@ -67,6 +94,7 @@ impl Told {
             Told::Stream(Event::Task(_)) => "task",
             Told::Stream(Event::Alert(_)) => "alert",
             Told::Stream(Event::Resync(_)) => "resync",
+            Told::Tick(_) => "tick",
             Told::Connection(_) => "connection",
         }
     }
@@ -77,7 +105,7 @@ impl Told {
             Told::Stream(Event::Change(change)) => &change.class,
             Told::Stream(Event::Task(_)) => "task",
             Told::Stream(Event::Alert(_)) => "message",
-            Told::Stream(Event::Resync(_)) | Told::Connection(_) => "",
+            Told::Stream(Event::Resync(_)) | Told::Tick(_) | Told::Connection(_) => "",
         }
     }
 
@@ -87,6 +115,7 @@ impl Told {
             Told::Stream(Event::Change(change)) => &change.reference,
             Told::Stream(Event::Task(task)) => &task.reference,
             Told::Stream(Event::Alert(alert)) => &alert.reference,
+            Told::Tick(tick) => &tick.reference,
             Told::Stream(Event::Resync(_)) | Told::Connection(_) => "",
         }
     }
@@ -104,6 +133,11 @@ impl Told {
                 out.insert("differences", i64::try_from(resync.differences).unwrap_or(i64::MAX));
                 let begun = resync.begun.iter().map(|class| Value::String(class.clone()));
                 out.insert("begun", begun.collect::<Vec<_>>());
+            }
+            Told::Tick(tick) => {
+                out.insert("due", tick.due.to_string());
+                out.insert("late", tick.late);
+                out.insert("folded", tick.folded);
             }
             Told::Connection(connection) => {
                 let (state, detail) = match connection {
@@ -160,6 +194,7 @@ impl Told {
                         .collect(),
                 }))
             }
+            "tick" => Told::Tick(read_tick(reference, &stored)?),
             "connection" => {
                 let detail = take_text(&mut stored, "detail")?.to_string();
                 Told::Connection(match &*take_text(&mut stored, "state")? {
@@ -338,6 +373,14 @@ fn read_alert(reference: &str, stored: Struct) -> Result<Alert, StoredError> {
     Ok(Alert::of(&Record::new("message", reference, stored), origin))
 }
 
+fn read_tick(reference: &str, stored: &Struct) -> Result<Tick, StoredError> {
+    let (plugin, schedule) = reference.split_once('/').ok_or(StoredError::Lacks("reference"))?;
+    let due = stored.get("due").and_then(Value::as_str).and_then(|due| due.parse().ok());
+    let truth = |name| stored.get(name).and_then(Value::as_bool).ok_or(StoredError::Lacks(name));
+    let due = due.ok_or(StoredError::Lacks("due"))?;
+    Ok(Tick::new(plugin, schedule, due, truth("late")?, truth("folded")?))
+}
+
 fn origin_word(origin: Origin) -> &'static str {
     match origin {
         Origin::Live => "live",
@@ -435,6 +478,8 @@ mod tests {
         .collect();
         let message = Record::new("message", "OpaqueRef:m", message);
         survives(&Told::Stream(Event::Alert(Alert::of(&message, Origin::Live))));
+        let due = "2026-11-24T03:00:00Z".parse().unwrap();
+        survives(&Told::Tick(Tick::new("p", "night/first", due, true, false)));
         survives(&Told::Connection(Connection::Connected { endpoint: "https://h:443".into() }));
         survives(&Told::Connection(Connection::Lost { why: "gone".into() }));
         survives(&Told::Connection(Connection::Moved { endpoint: "https://i:443".into() }));

@@ -10,6 +10,7 @@ mod latency;
 mod pulse;
 mod retention;
 mod router;
+mod schedule;
 mod service;
 mod story;
 mod systemd;

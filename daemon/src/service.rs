@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use journal::Journal;
-use plugin_host::Host;
+use plugin_host::{Host, Schedule};
 use secrecy::SecretString;
 use smol_str::SmolStr;
 use tokio::sync::watch;
@@ -21,6 +21,7 @@ use crate::latency::{Latency, Percentiles};
 use crate::pulse::Pulses;
 use crate::retention;
 use crate::router::{Installed, Orders, Shared, Worker, steering};
+use crate::schedule::{Clock, Wanted};
 use crate::story::Story;
 
 /// For a call to a pool as a whole; plugins may set a shorter one for theirs.
@@ -30,6 +31,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(330);
 const FEED_SILENCE: Duration = Duration::from_secs(600);
 /// A worker turns every few seconds, or waits for the journal.
 const WORKER_SILENCE: Duration = Duration::from_secs(120);
+/// The clock is looked at every few seconds, or waits for the journal.
+const CLOCK_SILENCE: Duration = Duration::from_secs(120);
 /// How long feeds may take to end after workers have.
 const FEEDS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long ending the sessions may take at a stop, side by side.
@@ -109,9 +112,11 @@ impl Service {
             ));
             service.pools.push(live);
         }
+        let wanted: Vec<Wanted> =
+            loaded().flat_map(|(grant_file, installed)| wanted(config, grant_file, installed)).collect();
         let shared = Shared {
             journal: service.journal.clone(),
-            tail,
+            tail: Arc::clone(&tail),
             story: service.story.clone(),
             latency: Arc::clone(&service.latency),
         };
@@ -142,6 +147,12 @@ impl Service {
             keeping.await;
             Ok(())
         });
+        if !wanted.is_empty() {
+            let pulse = service.pulses.part("the clock of schedules".to_owned(), CLOCK_SILENCE);
+            let stop = service.stop_feeds.subscribe();
+            let clock = Clock::new(wanted, service.journal.clone(), tail, pulse, stop).await?;
+            service.feeds.spawn(async move { Ok(clock.run().await?) });
+        }
         // Only now: a plugin that is new begins after the last event, before the first fresh one.
         for feed in feeds {
             service.feeds.spawn(async move { Ok(feed.run().await?) });
@@ -287,6 +298,21 @@ fn installed<'c>(host: &Host, config: &'c Config) -> Vec<(&'c GrantFile, Loaded)
         }
     };
     config.grants.iter().map(|grant_file| (grant_file, load(grant_file))).collect()
+}
+
+/// The schedules of a plugin, for each pool that it serves.
+fn wanted(config: &Config, grant_file: &GrantFile, installed: &Installed) -> Vec<Wanted> {
+    let served = config.pools.iter().filter(|pool| grant_file.covers(&pool.name));
+    let of = |pool: &config::Pool| {
+        let wanted = |(name, schedule): (&str, &Schedule)| Wanted {
+            pool: pool.name.as_str().into(),
+            plugin: installed.name.as_str().into(),
+            name: name.into(),
+            schedule: schedule.clone(),
+        };
+        installed.schedules().map(wanted).collect::<Vec<_>>()
+    };
+    served.flat_map(of).collect()
 }
 
 /// The client of a configured pool; nothing is connected yet.

@@ -110,22 +110,27 @@ pub(crate) fn append(connection: &Connection, append: &Append) -> Result<Range<u
         )?
         .execute(params![append.pool, append.position])?;
 
+    let numbers = insert(connection, &append.pool, &append.events)?;
+    for change in &append.objects {
+        apply(connection, &append.pool, change)?;
+    }
+    Ok(numbers)
+}
+
+/// Numbers and writes events of a pool that is there.
+pub(crate) fn insert(connection: &Connection, pool: &str, events: &[NewEvent]) -> Result<Range<u64>, Fault> {
     let last: u64 = connection
         .prepare_cached("UPDATE tail SET sequence = sequence + ?1 RETURNING sequence")?
-        .query_row([append.events.len() as u64], |row| row.get(0))?;
-    let first = last + 1 - append.events.len() as u64;
+        .query_row([events.len() as u64], |row| row.get(0))?;
+    let first = last + 1 - events.len() as u64;
 
     let mut insert = connection.prepare_cached(
         "INSERT INTO event (sequence, pool, kind, class, reference, at_micros, payload)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
     )?;
-    for (sequence, event) in (first..).zip(&append.events) {
+    for (sequence, event) in (first..).zip(events) {
         let NewEvent { kind, class, reference, at_micros, payload } = event;
-        insert.execute(params![sequence, append.pool, kind, class, reference, at_micros, payload])?;
-    }
-
-    for change in &append.objects {
-        apply(connection, &append.pool, change)?;
+        insert.execute(params![sequence, pool, kind, class, reference, at_micros, payload])?;
     }
     Ok(first..last + 1)
 }

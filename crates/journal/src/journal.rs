@@ -14,8 +14,8 @@ use crate::open::{self, OpenError, Options};
 use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{
-    By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, OpenDelivery, Progress, Pruned, actions,
-    dead, deliveries, effects, events, prune, state, switch,
+    By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, NewEvent, OpenDelivery, Progress, Pruned, Scheduled, actions,
+    dead, deliveries, effects, events, prune, schedule, state, switch,
 };
 
 /// An open journal.
@@ -89,6 +89,28 @@ impl Journal {
     /// See [`Journal`].
     pub async fn append(&self, append: Append) -> Result<Range<u64>, Error> {
         self.threads.writer.write("appending events", move |to| events::append(to, &append)).await
+    }
+
+    /// Notes when a schedule was last due together with the event that tells of it, all or nothing, and returns the event's
+    /// number. Without an event only the time is noted.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn schedule(
+        &self,
+        scheduled: Scheduled,
+        event: Option<NewEvent>,
+    ) -> Result<Option<u64>, Error> {
+        let work = move |to: &_| schedule::note(to, &scheduled, event.as_ref());
+        self.threads.writer.write("noting that a schedule is due", work).await
+    }
+
+    /// All schedules that were noted, with when they were last due.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn schedules(&self) -> Result<Vec<Scheduled>, Error> {
+        self.threads.road.ask("reading when schedules were due", schedule::all).await
     }
 
     /// The number of the last durable event, 0 if there never was one. Never waits.

@@ -8,6 +8,7 @@
 //!   [`Journal::finish`]); what was given up is a **dead letter**, which a person can make come again;
 //! - **effects**: what a plugin was about to do and how it went ([`Journal::intend`], [`Journal::conclude`]);
 //! - each plugin's own **state**, written together with the outcome of a delivery;
+//! - **schedules**: when each was last due, written together with the event that tells of it;
 //! - **actions**: what people did, with their names and reasons.
 //!
 //! What people ask of it are [`Listings`], which can also be read while no daemon runs.
@@ -41,6 +42,7 @@ mod open;
 mod prune;
 mod reader;
 mod salvage;
+mod schedule;
 mod schema;
 mod state;
 mod switch;
@@ -60,4 +62,5 @@ pub use listings::Listings;
 pub use open::{OpenError, Options};
 pub use prune::Pruned;
 pub use salvage::{SalvageError, Salvaged, salvage};
+pub use schedule::Scheduled;
 pub use switch::Disabled;

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, params, params_from_iter};
 use crate::open::{self, OpenError, Options};
 
 /// The tables with the order in which they lie, parents first.
-const TABLES: [(&str, &[&str]); 11] = [
+const TABLES: [(&str, &[&str]); 12] = [
     ("pool", &["name"]),
     ("event", &["sequence"]),
     ("object", &["rowid"]),
@@ -23,6 +23,7 @@ const TABLES: [(&str, &[&str]); 11] = [
     ("state", &["rowid"]),
     ("effect", &["id"]),
     ("action", &["id"]),
+    ("schedule", &["pool", "plugin", "name"]),
 ];
 
 /// What became of a damaged journal.

@@ -11,7 +11,7 @@ pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"XAPJ");
 /// The version of the tables that this program writes.
 pub(crate) const VERSION: i32 = STEPS.len() as i32;
 
-const STEPS: &[&str] = &[FIRST, OPERATED];
+const STEPS: &[&str] = &[FIRST, OPERATED, SCHEDULED];
 
 const FIRST: &str = "
     -- The number of the last event. Kept apart from the events, so that numbers are not used again when old events
@@ -122,6 +122,18 @@ const OPERATED: &str = "
         subject TEXT NOT NULL,
         reason TEXT NOT NULL
     ) STRICT;
+";
+
+/// When the schedules of plugins were last due. Plugins are named here before they are known by a cursor.
+const SCHEDULED: &str = "
+    CREATE TABLE schedule (
+        pool TEXT NOT NULL,
+        plugin TEXT NOT NULL,
+        name TEXT NOT NULL,
+        pattern TEXT NOT NULL,
+        due_micros INTEGER NOT NULL,
+        PRIMARY KEY (pool, plugin, name)
+    ) STRICT, WITHOUT ROWID;
 ";
 
 /// Takes the steps that the file has not seen, all in the transaction that the caller has open.

@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 use xapi::model::schema::{self, Field, Type};
 
 use crate::event::{Alert, Change, Operation, Subject};
+use crate::schedule::Schedule;
 
 /// One subscription of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Interest {
     Tasks,
     /// Alerts.
     Alerts(AlertInterest),
+    /// To be woken.
+    Schedule(Schedule),
     /// Changes of the connection to the pool.
     Connection,
 }
@@ -60,8 +63,16 @@ impl Subscription {
         match (&self.interest, subject) {
             (Interest::Objects(interest), Subject::Change(change)) => interest.wants(change),
             (Interest::Alerts(interest), Subject::Alert(alert)) => interest.wants(alert),
+            (Interest::Schedule(_), Subject::Tick(tick)) => tick.schedule == self.name,
             (Interest::Tasks, Subject::Task(_)) | (Interest::Connection, Subject::Connection(_)) => true,
-            (Interest::Objects(_) | Interest::Tasks | Interest::Alerts(_) | Interest::Connection, _) => false,
+            (
+                Interest::Objects(_)
+                | Interest::Tasks
+                | Interest::Alerts(_)
+                | Interest::Schedule(_)
+                | Interest::Connection,
+                _,
+            ) => false,
         }
     }
 }

@@ -29,7 +29,7 @@ struct Filter {
     #[arg(long)]
     pool: Option<String>,
     /// Only those of this kind
-    #[arg(long, value_parser = ["change", "task", "alert", "resync", "connection"])]
+    #[arg(long, value_parser = ["change", "task", "alert", "resync", "tick", "connection"])]
     kind: Option<String>,
     /// Only those about objects of this class
     #[arg(long)]

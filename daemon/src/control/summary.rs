@@ -63,6 +63,11 @@ fn words(told: &Told) -> (String, String) {
             let what = format!("{} objects compared, {} differences", resync.objects, resync.differences);
             (String::new(), what)
         }
+        Told::Tick(tick) => {
+            let missed = if tick.folded { ", and was due before that" } else { "" };
+            let late = if tick.late { " (told late)" } else { "" };
+            (tick.reference.to_string(), format!("due at {}{missed}{late}", tick.due))
+        }
         Told::Connection(connection) => {
             let what = match connection {
                 Connection::Connected { endpoint } => format!("connected to {endpoint}"),

@@ -174,7 +174,7 @@ pub(crate) struct EventLine {
     pub(crate) at: String,
     /// The pool.
     pub(crate) pool: String,
-    /// `change`, `task`, `alert`, `resync` or `connection`.
+    /// `change`, `task`, `alert`, `resync`, `tick` or `connection`.
     pub(crate) kind: String,
     /// The class of its object; may be empty.
     pub(crate) class: String,

@@ -422,7 +422,7 @@ impl Feed {
             .map(|told| {
                 let cause = match &told {
                     Told::Stream(event) => self.pool.cause_of(event, received),
-                    Told::Connection(_) => None,
+                    Told::Tick(_) | Told::Connection(_) => None,
                 };
                 (told, cause)
             })

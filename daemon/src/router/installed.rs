@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plugin_host::grant::{RawAllow, RawRead};
-use plugin_host::{Grant, Host, Interest, Limits, Plugin, RawGrant, Subscription, Terms};
+use plugin_host::{Grant, Host, Interest, Limits, Plugin, RawGrant, Schedule, Subscription, Terms};
 use smol_str::SmolStr;
 
 use crate::config::{Digest, GrantFile, LimitSettings, Located, Place, Problem};
@@ -77,11 +77,19 @@ impl Installed {
                 std::iter::once(objects.class.clone()).chain(joined).collect()
             }
             Interest::Alerts(_) => vec![ALERTS],
-            Interest::Tasks | Interest::Connection => Vec::new(),
+            Interest::Tasks | Interest::Schedule(_) | Interest::Connection => Vec::new(),
         });
         // Alerts are told and not kept, so for looking at them there is nothing to follow.
         let granted = self.terms.grant.classes().into_iter().map(SmolStr::new_static);
         heard.chain(granted.filter(|class| *class != ALERTS)).collect()
+    }
+
+    /// When it wants to be woken, by the names of the subscriptions.
+    pub(crate) fn schedules(&self) -> impl Iterator<Item = (&str, &Schedule)> {
+        self.subscriptions().iter().filter_map(|subscription| match &subscription.interest {
+            Interest::Schedule(schedule) => Some((subscription.name.as_str(), schedule)),
+            _ => None,
+        })
     }
 
     /// What it wants to hear.

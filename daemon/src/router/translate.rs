@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use plugin_host::event::{Alert, Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome};
+use plugin_host::event::{
+    Alert, Change, Connection, Ending, Event, Operation, Origin, Subject, TaskOutcome, Tick,
+};
 use plugin_host::{Interest, Subscription};
 use smol_str::SmolStr;
 use xapi::Value;
@@ -48,6 +50,9 @@ fn subject(event: &PoolEvent) -> Subject {
             body: alert.body.text.to_string(),
         }),
         Told::Stream(events::Event::Resync(_)) => Subject::Connection(Connection::Resynced),
+        Told::Tick(tick) => {
+            Subject::Tick(Tick { schedule: tick.schedule.to_string(), due: tick.due.to_string() })
+        }
         Told::Connection(connection) => Subject::Connection(match connection {
             event::Connection::Connected { .. } => Connection::Connected,
             // Where and as whom we log in is not the plugin's affair.
@@ -67,8 +72,11 @@ pub(super) struct Heard {
     pub(super) object: SmolStr,
 }
 
-/// What the first subscription hears that wants the event.
-pub(super) fn heard(event: &PoolEvent, subscriptions: &[Subscription]) -> Option<Heard> {
+/// What the first subscription of a plugin hears that wants the event. A schedule wakes nobody but its plugin.
+pub(super) fn heard(event: &PoolEvent, plugin: &str, subscriptions: &[Subscription]) -> Option<Heard> {
+    if matches!(&event.told, Told::Tick(tick) if tick.plugin != plugin) {
+        return None;
+    }
     let subject = subject(event);
     let subscription = subscriptions.iter().find(|subscription| subscription.wants(&subject))?;
     let object = event.told.reference().into();
@@ -123,6 +131,8 @@ pub(super) fn event(event: &PoolEvent, attempt: u32, heard: Heard) -> Event {
         Told::Stream(events::Event::Task(task)) => (task.origin, task.gap),
         Told::Stream(events::Event::Alert(alert)) => (alert.origin, false),
         Told::Stream(events::Event::Resync(_)) => (events::Origin::Resync, true),
+        Told::Tick(tick) if tick.late => (events::Origin::Resync, tick.folded),
+        Told::Tick(tick) => (events::Origin::Live, tick.folded),
         Told::Connection(_) => (events::Origin::Live, false),
     };
     Event {

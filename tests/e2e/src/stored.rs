@@ -1,6 +1,7 @@
 //! The journal as an administrator sees it: read only, with SQLite's own means, whether or not a daemon has it open.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use smol_str::SmolStr;
@@ -70,6 +71,18 @@ pub fn forget_outcomes(folder: &Path) {
     let connection = Connection::open(folder.join("journal.db")).expect("the journal can be opened");
     let forget = "UPDATE effect SET outcome = NULL, concluded_at_micros = NULL";
     connection.execute(forget, ()).expect("the journal can be changed");
+}
+
+/// Takes back when schedules were last due, as if the daemon had not run for so long. None may be running.
+///
+/// # Panics
+/// When the journal cannot be changed, or has no schedule.
+pub fn set_schedules_back(folder: &Path, by: Duration) {
+    let connection = Connection::open(folder.join("journal.db")).expect("the journal can be opened");
+    let micros = i64::try_from(by.as_micros()).expect("it is not that long");
+    let back = "UPDATE schedule SET due_micros = due_micros - ?1";
+    let changed = connection.execute(back, [micros]).expect("the journal can be changed");
+    assert!(changed > 0, "the journal has schedules");
 }
 
 impl Stored {

@@ -10,6 +10,7 @@ mod model;
 mod operated;
 mod power_cut;
 mod road;
+mod scheduled;
 mod setting;
 #[path = "../../../../tests/skipped.rs"]
 mod skipped;

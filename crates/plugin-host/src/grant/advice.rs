@@ -66,7 +66,7 @@ pub(super) fn missing(grant: &Grant, manifest: &Manifest) -> Option<String> {
             Interest::Objects(interest) => interest.class.as_str(),
             Interest::Tasks => "task",
             Interest::Alerts(_) => "message",
-            Interest::Connection => continue,
+            Interest::Schedule(_) | Interest::Connection => continue,
         };
         if let Some(class) = schema::class(class)
             && grant.visible(class.name).is_none()

@@ -140,6 +140,7 @@ mod tests {
 
     use super::*;
     use crate::event::Operation;
+    use crate::schedule::Schedule;
     use crate::subscription::{AlertInterest, Interest, ObjectInterest, Subscription};
 
     const GOOD: &str = r#"
@@ -164,6 +165,11 @@ name = "alarm"
 alert = true
 names = ["HA_HOST_FAILED", "BACKUP_OF_OURS_FAILED"]
 priority_at_most = 3
+
+[[subscribe]]
+name = "night"
+cron = "0 3 * * *"
+time_zone = "Europe/Berlin"
 
 [[request]]
 call = "VM.start"
@@ -207,6 +213,8 @@ description = "which VMs"
                 priority_at_most: Some(3),
             })
         );
+        let night = Schedule::parse("0 3 * * *", Some("Europe/Berlin")).unwrap();
+        assert_eq!(manifest.subscriptions[3].interest, Interest::Schedule(night));
         assert_eq!(manifest.requests, [Request { call: "VM.start".into(), reason: "to start it".into() }]);
         assert_eq!(manifest.settings.len(), 2);
     }
@@ -218,6 +226,7 @@ description = "which VMs"
             .replace("with = [\"guest_metrics\"]", "with = [\"guest_metric\", \"name_label\"]")
             .replace("HA_HOST_FAILED", "HA_HOST_FIALED")
             .replace("priority_at_most = 3", "priority_at_most = 6")
+            .replace("0 3 *", "0 33 *")
             .replace("VM.start", "VM.strat")
             .replace("default = 3", "default = \"3\"")
             .replace("description = \"starts", "descripton = \"starts");
@@ -232,8 +241,9 @@ description = "which VMs"
                 "line 13: `name_label` of class VM leads to no other object: `with` names fields that do",
                 "line 22: XAPI has no alert `HA_HOST_FIALED`; did you mean `HA_HOST_FAILED`?",
                 "line 23: `priority_at_most` is 6, not a whole number from 1 to 5",
-                "line 25: XAPI has no method `VM.strat`; did you mean `VM.start`?",
-                "line 31: `default` of [settings.max_starts] is a string, not of type integer",
+                "line 27: `0 33 * * *` is no schedule: value must be in range 0..=23; found 33",
+                "line 30: XAPI has no method `VM.strat`; did you mean `VM.start`?",
+                "line 36: `default` of [settings.max_starts] is a string, not of type integer",
             ]
         );
     }
@@ -251,6 +261,8 @@ description = "which VMs"
         assert!(found[0].contains("exactly one of"), "{found:?}");
         let found = problems(&GOOD.replace("connection = true", "task = true\non = [\"added\"]"));
         assert!(found[0].contains("`on` only goes with `class`"), "{found:?}");
+        let found = problems(&GOOD.replace("Europe/Berlin", "Europe/Berlim"));
+        assert!(found[0].contains("line 27: there is no time zone `Europe/Berlim`"), "{found:?}");
         let found = problems(&GOOD.replace("alert = true", "task = true"));
         assert!(found[0].contains("line 21: `names` only goes with `alert`"), "{found:?}");
         let found = problems(&GOOD.replace("class = \"vm\"", "class = \"message\""));

@@ -9,13 +9,15 @@ use xapi::model::schema;
 use super::toml_reader::Reader;
 use crate::event::Operation;
 use crate::nearest::hint;
+use crate::schedule::{Schedule, ScheduleError};
 use crate::subscription::{AlertInterest, Interest, ObjectInterest, Subscription, target};
 
 /// What says what a subscription is about, with the keys that narrow it.
-const KINDS: [(&str, &[&str]); 4] = [
+const KINDS: [(&str, &[&str]); 5] = [
     ("class", &["on", "fields", "with"]),
     ("task", &[]),
     ("alert", &["names", "priority_at_most"]),
+    ("cron", &["time_zone"]),
     ("connection", &[]),
 ];
 
@@ -58,6 +60,7 @@ fn subscription(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Opti
         }
         "task" => Interest::Tasks,
         "alert" => Interest::Alerts(alert_interest(reader, table)),
+        "cron" => Interest::Schedule(schedule(reader, table)?),
         _ => Interest::Connection,
     };
     Some(Subscription { name: name?, interest })
@@ -80,9 +83,24 @@ fn kind(reader: &mut Reader<'_>, at: usize, table: &DeTable<'_>) -> Option<&'sta
     }
     reader.problem(
         at,
-        "a subscription has exactly one of `class = \"...\"`, `task = true`, `alert = true` and `connection = true`",
+        "a subscription has exactly one of `class = \"...\"`, `task = true`, `alert = true`, \
+         `cron = \"...\"` and `connection = true`",
     );
     None
+}
+
+fn schedule(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Option<Schedule> {
+    let cron = reader.text(table, "cron")?;
+    let zone = reader.text(table, "time_zone");
+    match Schedule::parse(&cron, zone.as_deref()) {
+        Ok(schedule) => Some(schedule),
+        Err(error) => {
+            let key = if matches!(error, ScheduleError::Zone(_)) { "time_zone" } else { "cron" };
+            let at = table.get(key).map_or(0, |value| value.span().start);
+            reader.problem(at, error.to_string());
+            None
+        }
+    }
 }
 
 fn alert_interest(reader: &mut Reader<'_>, table: &DeTable<'_>) -> AlertInterest {

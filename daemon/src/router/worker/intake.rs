@@ -79,7 +79,7 @@ impl Worker {
     pub(super) fn heard(&self, event: &PoolEvent) -> Option<Heard> {
         let pool = self.pools.get(&event.pool)?;
         let subscriptions = self.installed.subscriptions();
-        translate::heard(event, subscriptions)
+        translate::heard(event, &self.installed.name, subscriptions)
             .or_else(|| translate::joined(event, subscriptions, &pool.read()))
     }
 
