@@ -9,7 +9,8 @@ use tokio::time::timeout;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::contract::xapiary::plugin::events::{Failure, Pause};
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Terms};
+use crate::discretion::without_secrets;
 use crate::event::Event;
 use crate::load::Plugin;
 use crate::log_book::LogBook;
@@ -33,7 +34,9 @@ impl Plugin {
         let _permit = Arc::clone(&self.host.permits).acquire_owned().await.ok();
         let _running = self.host.running();
         let limits = delivery.terms.limits.clone();
-        let log = Arc::new(Mutex::new(LogBook::new(Arc::clone(&delivery.log), limits.log)));
+        let log = Arc::new(Mutex::new(
+            LogBook::new(Arc::clone(&delivery.log), limits.log).keeping(Arc::clone(&delivery.terms)),
+        ));
         let wasi = wasi::closed(&log, moment(&delivery.event.at), self.seed(&delivery.event));
         let event = delivery.event.clone();
         let mut store = Store::new(&self.host.engine, Sandbox::new(delivery, Arc::clone(&log), wasi));
@@ -64,9 +67,9 @@ impl Plugin {
         let outcome = match ended {
             Ok(Ok(Ok(()))) => Outcome::Done,
             Ok(Ok(Err(Failure::Retry(Pause { after, why })))) => {
-                Outcome::Retry { after: Duration::from_millis(after), why: cut(why) }
+                Outcome::Retry { after: Duration::from_millis(after), why: reason(why, &sandbox.terms) }
             }
-            Ok(Ok(Err(Failure::GiveUp(why)))) => Outcome::GiveUp { why: cut(why) },
+            Ok(Ok(Err(Failure::GiveUp(why)))) => Outcome::GiveUp { why: reason(why, &sandbox.terms) },
             Ok(Err(error)) => Outcome::Stopped(classify(&error, started, &lines)),
             Err(_) => Outcome::Stopped(Stop::Deadline {
                 allowed: limits.deadline,
@@ -111,7 +114,9 @@ fn moment(at: &str) -> Duration {
         .unwrap_or_default()
 }
 
-fn cut(mut why: String) -> String {
+/// A plugin's reason as it is kept: without secrets, and not too long.
+fn reason(mut why: String, terms: &Terms) -> String {
+    without_secrets(&mut why, &terms.secrets);
     if why.len() > WHY_MAX {
         let end = (0..=WHY_MAX).rev().find(|at| why.is_char_boundary(*at)).unwrap_or(0);
         why.truncate(end);

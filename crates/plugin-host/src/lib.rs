@@ -11,6 +11,7 @@ mod contract;
 mod convert;
 mod deliver;
 mod delivery;
+mod discretion;
 mod engine;
 pub mod event;
 mod events;

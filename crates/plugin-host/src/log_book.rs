@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::delivery::Terms;
+use crate::discretion::without_secrets;
 use crate::pool::LogSink;
 use crate::report::{Level, LogLine, Source};
 
@@ -13,6 +15,8 @@ const LINE_MAX: usize = 8 * 1024;
 
 pub(crate) struct LogBook {
     sink: Arc<dyn LogSink>,
+    /// Whose secrets are kept out of all lines.
+    terms: Option<Arc<Terms>>,
     left: usize,
     pub(crate) dropped: usize,
     kept: VecDeque<LogLine>,
@@ -24,12 +28,18 @@ impl LogBook {
     pub(crate) fn new(sink: Arc<dyn LogSink>, allowed: usize) -> Self {
         LogBook {
             sink,
+            terms: None,
             left: allowed,
             dropped: 0,
             kept: VecDeque::new(),
             stdout: Vec::new(),
             stderr: Vec::new(),
         }
+    }
+
+    /// Keeps the secrets of these terms out of all lines.
+    pub(crate) fn keeping(self, terms: Arc<Terms>) -> Self {
+        LogBook { terms: Some(terms), ..self }
     }
 
     /// A line from the plugin; dropped and counted once the limit is reached.
@@ -96,7 +106,13 @@ impl LogBook {
         self.plugin(LogLine { source, level, message, fields: Vec::new() });
     }
 
-    fn write(&mut self, line: LogLine) {
+    fn write(&mut self, mut line: LogLine) {
+        if let Some(terms) = &self.terms {
+            let values = line.fields.iter_mut().map(|(_, value)| value);
+            for text in values.chain(std::iter::once(&mut line.message)) {
+                without_secrets(text, &terms.secrets);
+            }
+        }
         self.sink.line(&line);
         if self.kept.len() == KEPT {
             self.kept.pop_front();
@@ -149,6 +165,26 @@ mod tests {
                 "warn: log lines of the plugin were dropped bytes=\"4\"",
             ]
         );
+    }
+
+    #[test]
+    fn secrets_are_kept_out_of_what_is_said() {
+        let heard = Arc::new(Heard::default());
+        let terms = Terms {
+            grant: crate::Grant::compile(&crate::RawGrant::default()).unwrap(),
+            settings: serde_json::Map::new(),
+            secrets: [("token".to_owned(), "s3cret".into())].into(),
+            limits: crate::Limits::default(),
+        };
+        let mut book = LogBook::new(heard.clone(), 1000).keeping(Arc::new(terms));
+        let fields = vec![("sent".to_owned(), "s3cret".to_owned())];
+        book.plugin(LogLine { fields, ..said("it is s3cret, s3cret!") });
+        book.bytes(Source::Stdout, b"s3cret\n");
+        assert_eq!(
+            *heard.0.lock().unwrap(),
+            ["info: it is (secret token), (secret token)! sent=\"(secret token)\"", "info: (secret token)"]
+        );
+        assert!(!format!("{:?}", book.close()).contains("s3cret"));
     }
 
     #[test]

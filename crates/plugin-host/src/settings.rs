@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use crate::contract::xapiary::plugin::settings::Host;
 use crate::contract::xapiary::plugin::types::Error;
 use crate::fault;
+use crate::manifest::advice;
 use crate::nearest::hint;
 use crate::sandbox::Sandbox;
 
@@ -22,7 +23,10 @@ impl Host for Sandbox {
             None => {
                 let hint = hint(&name, self.terms.secrets.keys().map(String::as_str));
                 let file = self.terms.grant.file();
-                Err(fault::denied(&name, "no-secret", format!("{file} names no secret `{name}`{hint}")))
+                let lines = advice(&[&name]);
+                let advice =
+                    format!("{file} gives no secret `{name}`{hint}; to give it, add there:\n{lines}");
+                Err(fault::denied(&name, "no-secret", advice))
             }
         })
     }

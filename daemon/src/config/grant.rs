@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 
+use super::Surroundings;
+use super::keeping::Keeping;
 use super::pattern::Pattern;
 use super::problem::{Located, Place, Problem, Problems};
-use super::raw_grant::RawGrant;
+use super::raw::RawPassword;
+use super::raw_grant::{RawGrant, RawSecret};
 use super::{pool, source};
 
 /// How many deliveries of one plugin may run at once when nobody says otherwise.
@@ -37,6 +41,8 @@ pub(crate) struct GrantFile {
     pub(crate) concurrency: usize,
     /// The administrator's values for the plugin, not yet compared with what it asks for.
     pub(crate) settings: Vec<(String, Located<serde_json::Value>)>,
+    /// Secrets for the plugin as they were when the configuration was loaded, not yet compared with what it asks for.
+    pub(crate) secrets: Vec<(String, Located<SecretString>)>,
     /// Limits that differ from the defaults.
     pub(crate) limits: LimitSettings,
     /// What it may call, in the order of the file; not yet compiled.
@@ -131,7 +137,11 @@ impl fmt::Debug for Digest {
 
 /// Reads and judges one grant file. `None` when something that has no default is wrong; all problems have been
 /// recorded.
-pub(super) fn load(path: &Path, problems: &RefCell<Problems>) -> Option<GrantFile> {
+pub(super) fn load(
+    path: &Path,
+    surroundings: &Surroundings,
+    problems: &RefCell<Problems>,
+) -> Option<GrantFile> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     if !pool::is_name(&name) {
         let problem = Problem::file(path, format!("{name:?} cannot be the name of a plugin"));
@@ -152,6 +162,8 @@ pub(super) fn load(path: &Path, problems: &RefCell<Problems>) -> Option<GrantFil
     let digest = raw.digest.as_ref().and_then(|digest| read_digest(digest, problems));
     let component =
         component.and_then(|component| check_component(&raw, &component, digest.as_ref(), problems));
+    let keeping = Keeping { folder, surroundings, problems };
+    let secrets = raw.secrets.iter().filter_map(|secret| read_secret(&keeping, secret)).collect();
     Some(GrantFile {
         name,
         path: path.to_path_buf(),
@@ -165,10 +177,20 @@ pub(super) fn load(path: &Path, problems: &RefCell<Problems>) -> Option<GrantFil
         enabled: raw.enabled,
         concurrency: raw.concurrency.and_then(|number| usize::try_from(number).ok()).unwrap_or(CONCURRENCY),
         settings: raw.settings,
+        secrets,
         limits: raw.limits,
         allow: raw.allow,
         read: raw.read,
     })
+}
+
+/// What cannot be read has been reported.
+fn read_secret(keeping: &Keeping<'_>, raw: &RawSecret) -> Option<(String, Located<SecretString>)> {
+    let name = &raw.name;
+    let otherwise = format!("{name} = {{ file = \"...\" }}");
+    let (_, secret) = keeping.read(&raw.kept, &format!("secrets.{name}"), &otherwise)?;
+    let (RawPassword::File(written) | RawPassword::Credential(written)) = &raw.kept;
+    Some((name.clone(), written.with(secret)))
 }
 
 fn read_digest(written: &Located<String>, problems: &RefCell<Problems>) -> Option<Located<Digest>> {

@@ -41,7 +41,7 @@ pub(super) fn mean(
     let written = raw.pools.len();
     let pools: Vec<Pool> =
         raw.pools.iter().filter_map(|raw| pool::mean(raw, folder, surroundings, problems)).collect();
-    let grants = grants(folder, raw.plugins.as_ref(), &raw.start, problems);
+    let grants = grants(folder, raw.plugins.as_ref(), &raw.start, surroundings, problems);
     problems.borrow_mut().grants.clone_from(&grants);
     check_pools_of(&grants, &names, problems);
     Some(Config {
@@ -141,6 +141,7 @@ fn grants(
     folder: &Path,
     written: Option<&Located<String>>,
     start: &Place,
+    surroundings: &Surroundings,
     problems: &RefCell<Problems>,
 ) -> Vec<GrantFile> {
     let grants = folder.join(written.map_or(GRANTS_FOLDER, |written| &written.value));
@@ -170,7 +171,7 @@ fn grants(
     }
     files.retain(|file| file.extension().is_some_and(|ending| ending == "toml"));
     files.sort();
-    files.iter().filter_map(|file| grant::load(file, problems)).collect()
+    files.iter().filter_map(|file| grant::load(file, surroundings, problems)).collect()
 }
 
 /// A plain name in a grant that no pool has is a mistake; a pattern without a pool may be meant for later.

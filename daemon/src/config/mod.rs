@@ -7,6 +7,7 @@
 mod control;
 mod grant;
 mod identity;
+mod keeping;
 mod meaning;
 mod password;
 mod pattern;

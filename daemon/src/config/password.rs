@@ -1,5 +1,5 @@
-//! Where a pool's password is kept, and reading it from there. It is read anew at every login, so that a changed
-//! password needs no restart.
+//! Where a password or another secret is kept, and reading it from there. A pool's password is read anew at every login, so
+//! that a changed one needs no restart.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-/// A password is a line of text; a longer file is the wrong file.
+/// A secret is a line of text; a longer file is the wrong file.
 const MAXIMUM_BYTES: u64 = 4096;
 
 /// Bits of a file's mode that let others than its owner near it.
 const OTHERS: u32 = 0o077;
 
-/// Where a password is kept.
+/// Where a password or another secret is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Password {
     /// A file that nobody but its owner may read.
@@ -26,7 +26,7 @@ pub(crate) enum Password {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PasswordError {
     /// Not there, not permitted, a folder, a broken disk.
-    #[error("reading the password from {}", .path.display())]
+    #[error("reading the secret in {}", .path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub(crate) enum PasswordError {
         source: io::Error,
     },
     /// Others may read it.
-    #[error("the password file {} may be read or changed by others than its owner (mode {mode:04o}): chmod 600 it", .path.display())]
+    #[error("the file {} may be read or changed by others than its owner (mode {mode:04o}): chmod 600 it", .path.display())]
     Exposed {
         /// The file.
         path: PathBuf,
@@ -42,13 +42,13 @@ pub(crate) enum PasswordError {
         mode: u32,
     },
     /// Nothing in it.
-    #[error("the password file {} is empty", .path.display())]
+    #[error("the file {} is empty", .path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
     /// Too long, several lines, or no text.
-    #[error("the password file {} does not hold one line of text", .path.display())]
+    #[error("the file {} does not hold one line of text", .path.display())]
     NoLine {
         /// The file.
         path: PathBuf,
@@ -109,14 +109,14 @@ impl PasswordError {
     pub(crate) fn advice(&self) -> String {
         match self {
             PasswordError::Read { path, source } if source.kind() == io::ErrorKind::NotFound => {
-                format!("write the password into {}, readable by its owner alone", path.display())
+                format!("write the secret into {}, readable by its owner alone", path.display())
             }
             PasswordError::Read { path, .. } => {
                 format!("make {} readable for the user that runs the daemon", path.display())
             }
             PasswordError::Exposed { path, .. } => format!("run: chmod 600 {}", path.display()),
             PasswordError::Empty { .. } | PasswordError::NoLine { .. } => {
-                "write the password into it as its only line".to_owned()
+                "write the secret into it as its only line".to_owned()
             }
         }
     }

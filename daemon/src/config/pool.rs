@@ -8,6 +8,7 @@ use xapi::transport::{Address, Endpoint, EndpointError, Fingerprint, Trust};
 
 use super::Surroundings;
 use super::identity;
+use super::keeping::Keeping;
 use super::password::Password;
 use super::problem::{Located, Problem, Problems};
 use super::raw::{RawPassword, RawPool, RawTrust};
@@ -228,45 +229,15 @@ impl Judge<'_> {
     }
 
     fn password(&self, raw: &RawPassword) -> Option<Password> {
-        let (password, written) = match raw {
-            RawPassword::File(file) => (Password::File(self.folder.join(&file.value)), file),
-            RawPassword::Credential(name) => {
-                let path = self.credential(name, "password.credential", "password = { file = \"...\" }")?;
-                (Password::Credential(path), name)
-            }
-        };
-        match password.read() {
-            Ok(_) => Some(password),
-            Err(error) => {
-                let cause =
-                    std::error::Error::source(&error).map_or_else(String::new, |cause| format!(": {cause}"));
-                let problem = Problem::at(&written.place, self.key("password"), format!("{error}{cause}"));
-                self.report(problem.instead(error.advice()));
-                None
-            }
-        }
+        let key = self.key("password");
+        let kept = Keeping { folder: self.folder, surroundings: self.surroundings, problems: self.problems };
+        kept.read(raw, &key, "password = { file = \"...\" }").map(|(password, _)| password)
     }
 
     /// The file of a credential that systemd hands over; `otherwise` is what to write instead of one.
     pub(super) fn credential(&self, name: &Located<String>, key: &str, otherwise: &str) -> Option<PathBuf> {
-        let key = self.key(key);
-        if !is_name(&name.value) {
-            let what = format!("{:?} cannot be the name of a credential", name.value);
-            self.report(Problem::at(&name.place, key, what));
-            return None;
-        }
-        let Some(folder) = &self.surroundings.credentials_folder else {
-            let what = "credentials are handed over by systemd, and this process was given none \
-                        (CREDENTIALS_DIRECTORY is not set)";
-            let unit = &name.value;
-            let instead = format!(
-                "start it as a service with LoadCredential={unit}:/etc/xapiary/credentials/{unit}, or write \
-                 {otherwise}"
-            );
-            self.report(Problem::at(&name.place, key, what).instead(instead));
-            return None;
-        };
-        Some(folder.join(&name.value))
+        let kept = Keeping { folder: self.folder, surroundings: self.surroundings, problems: self.problems };
+        kept.credential(name, &self.key(key), otherwise)
     }
 
     pub(super) fn key(&self, key: &str) -> String {

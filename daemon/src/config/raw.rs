@@ -188,7 +188,12 @@ impl RawPassword {
             pool.report(Problem::at(&place, pool.key("password"), what).instead(instead));
             return None;
         }
-        let mut table = pool.table("password", Self::EXAMPLE)?;
+        let table = pool.table("password", Self::EXAMPLE)?;
+        RawPassword::of(table, &format!("write password = {}", Self::EXAMPLE))
+    }
+
+    /// The table that says where a secret is kept; `instead` is what to write.
+    pub(super) fn of(mut table: Table<'_>, instead: &str) -> Option<RawPassword> {
         let file = table.text("file", "\"lab.password\"");
         let credential = table.text("credential", "\"lab\"");
         match (file, credential, table.has("file") || table.has("credential")) {
@@ -201,8 +206,7 @@ impl RawPassword {
             }
             (None, None, true) => None,
             (None, None, false) => {
-                let what = "it does not say where the password is";
-                let instead = format!("write password = {}", Self::EXAMPLE);
+                let what = "it does not say where the secret is kept";
                 table.report(Problem::at(table.place(), table.path(), what).instead(instead));
                 None
             }

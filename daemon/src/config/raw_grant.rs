@@ -6,6 +6,7 @@ use toml::de::DeValue;
 
 use super::grant::{AllowRule, LimitSettings, ReadRule};
 use super::problem::{Located, Place, Problem};
+use super::raw::RawPassword;
 use super::table::Table;
 
 const KIB: u64 = 1024;
@@ -22,9 +23,16 @@ pub(super) struct RawGrant {
     pub(super) enabled: bool,
     pub(super) concurrency: Option<u64>,
     pub(super) settings: Vec<(String, Located<serde_json::Value>)>,
+    pub(super) secrets: Vec<RawSecret>,
     pub(super) limits: LimitSettings,
     pub(super) allow: Vec<AllowRule>,
     pub(super) read: Vec<ReadRule>,
+}
+
+/// One key of `[secrets]`.
+pub(super) struct RawSecret {
+    pub(super) name: String,
+    pub(super) kept: RawPassword,
 }
 
 impl RawGrant {
@@ -41,11 +49,13 @@ impl RawGrant {
         let enabled = root.truth("enabled").is_none_or(|enabled| enabled.value);
         let concurrency = root.whole("concurrency", 1..=64);
         let settings = root.table("settings", "{ }").map(settings).unwrap_or_default();
+        let secrets =
+            root.table("secrets", "{ token = { credential = \"token\" } }").map(secrets).unwrap_or_default();
         let limits = root.table("limits", "{ memory = \"64MiB\" }").map(limits).unwrap_or_default();
         let allow = root.tables("allow").into_iter().filter_map(allow).collect();
         let read = root.tables("read").into_iter().filter_map(read).collect();
         let start = root.place().clone();
-        RawGrant { start, file, digest, pools, enabled, concurrency, settings, limits, allow, read }
+        RawGrant { start, file, digest, pools, enabled, concurrency, settings, secrets, limits, allow, read }
     }
 }
 
@@ -89,6 +99,27 @@ fn filled(table: &mut Table<'_>, key: &'static str, example: &str) -> Option<Vec
         return None;
     }
     Some(list)
+}
+
+/// Those that are rightly said; what is wrong has been reported.
+fn secrets(mut table: Table<'_>) -> Vec<RawSecret> {
+    let mut secrets = Vec::new();
+    for (name, found) in table.free_tables() {
+        let example = format!(
+            "write {name} = {{ credential = \"{name}\" }} or {name} = {{ file = \"{name}.secret\" }}"
+        );
+        match found {
+            Ok(inner) => {
+                secrets.extend(RawPassword::of(inner, &example).map(|kept| RawSecret { name, kept }));
+            }
+            Err(place) => {
+                let what = "a secret does not belong into this file: whoever may read the file would have it";
+                let problem = Problem::at(&place, table.key(&name), what);
+                table.report(problem.instead(format!("put it into a file of its own and {example}")));
+            }
+        }
+    }
+    secrets
 }
 
 fn settings(table: Table<'_>) -> Vec<(String, Located<serde_json::Value>)> {

@@ -217,6 +217,22 @@ impl<'a> Table<'a> {
         self.take(key)
     }
 
+    /// The tables under keys that are free; the place of what is no table.
+    pub(super) fn free_tables(&mut self) -> Vec<(String, Result<Table<'a>, Place>)> {
+        self.free = true;
+        let mut tables = Vec::with_capacity(self.entries.len());
+        for (key, value) in self.entries {
+            let key: &str = key.get_ref();
+            let place = self.source.place(value.span());
+            let table = match value.get_ref() {
+                DeValue::Table(entries) => Ok(self.inner(entries, place, self.key(key))),
+                _ => Err(place),
+            };
+            tables.push((key.to_owned(), table));
+        }
+        tables
+    }
+
     /// All entries of a table whose keys are free.
     pub(super) fn free_entries(mut self) -> Vec<(String, Located<&'a DeValue<'a>>)> {
         self.free = true;

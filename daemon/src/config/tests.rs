@@ -312,9 +312,9 @@ fn each_mistake_has_its_word() {
             "plain http is only for this machine",
         ),
         (good_pool().replace("\"root\"", "\"\""), "user: this cannot be a user's name"),
-        (good_pool().replace("lab.password", "gone"), "write the password into"),
+        (good_pool().replace("lab.password", "gone"), "write the secret into"),
         (good_pool().replace("{ file", "{ fiel"), "pool.lab.password.fiel: unknown key"),
-        (good_pool().replace("{ file", "{ fiel"), "it does not say where the password is"),
+        (good_pool().replace("{ file", "{ fiel"), "it does not say where the secret is kept"),
         (
             good_pool().replace("{ file", "{ credential = \"x\", file"),
             "both a file and a credential are named",
@@ -335,6 +335,30 @@ fn each_mistake_has_its_word() {
         let found = Files::new(&config, "").problems();
         assert!(found.contains(expected), "{config}\n--- gave:\n{found}\n--- without: {expected}");
         assert!(!found.contains("hunter2"), "a secret is shown:\n{found}");
+    }
+}
+
+#[test]
+fn secrets_of_a_grant_are_read_and_never_shown() {
+    let grant = |line: &str| format!("file = \"keeper.wasm\"\npools = [\"*\"]\n[secrets]\n{line}\n");
+    let files = Files::new(&good_pool(), &grant("token = { file = \"../lab.password\" }"));
+    let config = files.load().unwrap();
+    let (name, secret) = &config.grants[0].secrets[0];
+    assert_eq!((name.as_str(), secret.place.line), ("token", 4));
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&secret.value), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"));
+    for (line, expected) in [
+        ("token = { file = \"gone\" }", "plugins/keeper.toml:4:18: secrets.token: reading the secret in"),
+        (
+            "token = { credential = \"token\" }",
+            "secrets.token.credential: credentials are handed over by systemd",
+        ),
+        ("token = \"hunter2\"", "a secret does not belong into this file"),
+        ("token = {}", "it does not say where the secret is kept"),
+        ("token = { flie = \"../lab.password\" }", "write `file`"),
+    ] {
+        let found = Files::new(&good_pool(), &grant(line)).problems();
+        assert!(found.contains(expected), "{line}\n--- gave:\n{found}\n--- without: {expected}");
     }
 }
 

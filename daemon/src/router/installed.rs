@@ -1,10 +1,11 @@
 //! A plugin as the administrator installed it: its component, its grant, its settings, checked together.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plugin_host::grant::{RawAllow, RawRead};
 use plugin_host::{Grant, Host, Interest, Limits, Plugin, RawGrant, Schedule, Subscription, Terms};
+use secrecy::SecretString;
 use smol_str::SmolStr;
 
 use crate::config::{Digest, GrantFile, LimitSettings, Located, Place, Problem};
@@ -51,18 +52,14 @@ impl Installed {
         })?;
         let mut problems = Vec::new();
         let settings = settings(grant_file, &plugin, &start, &mut problems);
+        let secrets = secrets(grant_file, &plugin, &mut problems);
         let grant = grant(grant_file, &start, &mut problems);
         match (settings, grant) {
-            (Some(settings), Some(grant)) => Ok(Installed {
+            (Some(settings), Some(grant)) if problems.is_empty() => Ok(Installed {
                 name: grant_file.name.clone(),
-                missing: grant.missing(plugin.manifest()),
+                missing: missing(&grant, &secrets, &plugin),
                 plugin,
-                terms: Arc::new(Terms {
-                    grant,
-                    settings,
-                    secrets: std::collections::BTreeMap::new(),
-                    limits: limits(&grant_file.limits),
-                }),
+                terms: Arc::new(Terms { grant, settings, secrets, limits: limits(&grant_file.limits) }),
                 concurrency: grant_file.concurrency,
             }),
             _ => Err(problems),
@@ -115,6 +112,30 @@ fn settings(
             }));
             None
         }
+    }
+}
+
+fn secrets(
+    grant_file: &GrantFile,
+    plugin: &Plugin,
+    problems: &mut Vec<Problem>,
+) -> BTreeMap<String, SecretString> {
+    let manifest = plugin.manifest();
+    for (name, secret) in &grant_file.secrets {
+        if let Some(what) = manifest.unasked_secret(name) {
+            problems.push(Problem::at(&secret.place, format!("secrets.{name}"), what));
+        }
+    }
+    grant_file.secrets.iter().map(|(name, secret)| (name.clone(), secret.value.clone())).collect()
+}
+
+/// What the plugin asks for and is not granted, as lines to paste.
+fn missing(grant: &Grant, secrets: &BTreeMap<String, SecretString>, plugin: &Plugin) -> Option<String> {
+    let manifest = plugin.manifest();
+    let secrets = manifest.missing_secrets(secrets.keys().map(String::as_str));
+    match (grant.missing(manifest), secrets) {
+        (Some(lines), Some(secrets)) => Some(lines + &secrets),
+        (lines, secrets) => lines.or(secrets),
     }
 }
 

@@ -3,10 +3,13 @@
 //! A manifest asks, it never grants: what the plugin may do is decided by the administrator's [`Grant`](crate::Grant).
 
 mod read;
+mod secrets;
 mod settings;
 mod subscribe;
 mod toml_reader;
 
+pub use secrets::Secret;
+pub(crate) use secrets::advice;
 pub use settings::{Setting, SettingKind, SettingProblem};
 
 use crate::subscription::Subscription;
@@ -31,6 +34,8 @@ pub struct Manifest {
     pub requests: Vec<Request>,
     /// The settings that it knows.
     pub settings: Vec<Setting>,
+    /// The secrets that it wants to be given.
+    pub secrets: Vec<Secret>,
 }
 
 /// A method that a plugin wants to call.
@@ -92,5 +97,17 @@ impl Manifest {
         given: &serde_json::Map<String, serde_json::Value>,
     ) -> Result<serde_json::Map<String, serde_json::Value>, Vec<SettingProblem>> {
         settings::settle(&self.settings, given)
+    }
+
+    /// What is wrong with a secret of that name in a grant: the plugin does not ask for it.
+    #[must_use]
+    pub fn unasked_secret(&self, name: &str) -> Option<String> {
+        secrets::unasked(&self.secrets, name)
+    }
+
+    /// The lines of a grant for the secrets that the plugin asks for and is not given.
+    #[must_use]
+    pub fn missing_secrets<'g>(&self, given: impl IntoIterator<Item = &'g str>) -> Option<String> {
+        secrets::missing(&self.secrets, given)
     }
 }

@@ -2,6 +2,7 @@
 
 use toml::de::{DeTable, DeValue};
 
+use super::secrets::secrets;
 use super::settings::{Setting, SettingKind};
 use super::subscribe::subscriptions;
 use super::toml_reader::{Reader, kind_of};
@@ -9,7 +10,8 @@ use super::{Manifest, ManifestProblem, Request};
 use crate::nearest::hint;
 use crate::version::Version;
 
-const KEYS: &[&str] = &["name", "version", "contract", "description", "subscribe", "request", "settings"];
+const KEYS: &[&str] =
+    &["name", "version", "contract", "description", "subscribe", "request", "settings", "secrets"];
 
 pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
     let mut reader = Reader::new(text);
@@ -43,10 +45,11 @@ pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
     let subscriptions = subscriptions(&mut reader, &table);
     let requests = requests(&mut reader, &table);
     let settings = settings(&mut reader, &table);
+    let secrets = secrets(&mut reader, &table);
 
     match (name, version, contract, description) {
         (Some(name), Some(version), Some(contract), Some(description)) if reader.problems.is_empty() => {
-            Ok(Manifest { name, version, contract, description, subscriptions, requests, settings })
+            Ok(Manifest { name, version, contract, description, subscriptions, requests, settings, secrets })
         }
         _ => {
             reader.problems.sort_by_key(|problem| problem.line);
@@ -55,7 +58,7 @@ pub(super) fn read(text: &str) -> Result<Manifest, Vec<ManifestProblem>> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name
             .bytes()
@@ -183,6 +186,9 @@ description = "how often"
 [settings.tag]
 type = "string"
 description = "which VMs"
+
+[secrets.webhook_token]
+description = "to be let in"
 "#;
 
     fn problems(text: &str) -> Vec<String> {
@@ -269,6 +275,23 @@ description = "which VMs"
         assert!(found.iter().any(|found| found.contains("write `alert = true`")), "{found:?}");
         let found = problems(&GOOD.replace("class = \"vm\"", "class = \"WM\""));
         assert!(found[0].contains("no class `WM`; did you mean `VM`?"), "{found:?}");
+    }
+
+    #[test]
+    fn secrets_that_are_not_given_are_told_with_the_lines_that_give_them() {
+        let manifest = read(GOOD).unwrap();
+        assert_eq!(manifest.missing_secrets(["webhook_token"]), None);
+        assert_eq!(
+            manifest.missing_secrets([]).unwrap(),
+            "# webhook_token: to be let in\n[secrets]\nwebhook_token = { credential = \"webhook_token\" }\n"
+        );
+        assert_eq!(manifest.unasked_secret("webhook_token"), None);
+        let wrong = manifest.unasked_secret("webhok_token").unwrap();
+        assert!(wrong.ends_with("did you mean `webhook_token`?"), "{wrong}");
+        let found =
+            problems(&GOOD.replace("[secrets.webhook_token]\ndescription", "[secrets.Token]\ndescripton"));
+        assert!(found.iter().any(|found| found.contains("[secrets.Token]: use lower-case")), "{found:?}");
+        assert!(found.iter().any(|found| found.contains("did you mean `description`?")), "{found:?}");
     }
 
     #[test]

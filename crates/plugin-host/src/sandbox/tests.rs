@@ -314,6 +314,8 @@ async fn a_secret_is_told_by_its_name_only() {
     let refused = settings::Host::secret(&mut sandbox, "tokn".into()).await.unwrap().unwrap_err();
     assert_eq!(refused.fault, Fault::Denied);
     assert!(refused.advice.contains("did you mean `token`?"), "{}", refused.advice);
+    let lines = "[secrets]\ntokn = { credential = \"tokn\" }\n";
+    assert!(refused.advice.ends_with(lines), "{}", refused.advice);
     assert!(!format!("{:?}", sandbox.terms).contains("s3cret"));
     assert!(!settings::Host::all(&mut sandbox).await.unwrap().contains("s3cret"));
 }
