@@ -160,6 +160,12 @@ pub(crate) fn position(connection: &Connection, pool: &str) -> Result<Option<Str
     Ok(select.query_row([pool], |row| row.get(0)).optional()?)
 }
 
+pub(crate) fn pools(connection: &Connection) -> Result<Vec<String>, Fault> {
+    let mut select = connection.prepare_cached("SELECT name FROM pool ORDER BY name")?;
+    let names = select.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(crate) fn objects(
     connection: &Connection,
     pool: &str,

@@ -14,8 +14,8 @@ use crate::open::{self, OpenError, Options};
 use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{
-    By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, NewEvent, OpenDelivery, Progress, Pruned, Scheduled, actions,
-    dead, deliveries, effects, events, prune, schedule, state, switch,
+    By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, NewEvent, OpenDelivery, Progress, Pruned,
+    Scheduled, actions, dead, deliveries, effects, events, prune, schedule, state, switch,
 };
 
 /// An open journal.
@@ -137,7 +137,7 @@ impl Journal {
     /// # Errors
     /// See [`Journal`].
     pub async fn objects(&self, pool: &str) -> Result<Vec<StoredObject>, Error> {
-        self.threads.listings.objects(pool.to_owned(), None, usize::MAX).await
+        self.threads.listings.objects(pool).await
     }
 
     /// A part of [`Journal::objects`]: at most `limit` of them, those after the class and reference given. For
@@ -152,7 +152,7 @@ impl Journal {
         limit: usize,
     ) -> Result<Vec<StoredObject>, Error> {
         let after = after.map(|(class, reference)| (class.to_owned(), reference.to_owned()));
-        self.threads.listings.objects(pool.to_owned(), after, limit).await
+        self.threads.listings.objects_after(pool.to_owned(), after, limit).await
     }
 
     /// The events after a number, in order, at most `limit`.

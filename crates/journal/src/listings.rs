@@ -167,7 +167,23 @@ impl Listings {
         self.ask("counting", counts::counts).await
     }
 
-    pub(crate) async fn objects(
+    /// The names of the pools that were ever followed, in order.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn pools(&self) -> Result<Vec<String>, Error> {
+        self.ask("listing the pools", events::pools).await
+    }
+
+    /// The whole picture of a pool as of its last append, by class and reference. Empty for a pool that is not known.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn objects(&self, pool: &str) -> Result<Vec<StoredObject>, Error> {
+        self.objects_after(pool.to_owned(), None, usize::MAX).await
+    }
+
+    pub(crate) async fn objects_after(
         &self,
         pool: String,
         after: Option<(String, String)>,

@@ -6,9 +6,11 @@ mod dead;
 mod deliveries;
 mod demo;
 mod events;
+mod grant;
 mod journal;
 mod objects;
 mod output;
+mod plugin;
 mod plugins;
 mod pool_choice;
 mod reach;
@@ -68,6 +70,12 @@ enum Command {
     /// Look at plugins, switch them off and on
     #[command(subcommand)]
     Plugins(plugins::Command),
+    /// Ask what the grant of a plugin allows
+    #[command(subcommand)]
+    Grant(grant::Command),
+    /// Look at the file of a plugin
+    #[command(subcommand)]
+    Plugin(plugin::Command),
     /// Look after the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -127,6 +135,8 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Command::Deliveries(command) => deliveries::deliveries(&command).await,
         Command::Dead(command) => dead::dead(&command).await,
         Command::Plugins(command) => plugins::plugins(&command).await,
+        Command::Grant(command) => grant::grant(&command).await,
+        Command::Plugin(command) => plugin::plugin(&command),
         Command::Journal(command) => journal::journal(&command).await,
         Command::Simulate(arguments) => simulate::simulate(&arguments).await,
         Command::Call(arguments) => call::call(&arguments).await,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use journal::{Append, Journal, NewEvent, ObjectChange};
+use journal::{Append, Journal, NewEvent, ObjectChange, StoredObject};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use xapi::events::{Canary, Event, Input, Request, Round, Stream, WorldChange};
@@ -135,8 +135,15 @@ pub(crate) struct Kept {
 /// What is kept of a pool.
 pub(crate) async fn kept(journal: &Journal, pool: &str) -> Result<Kept, WorldError> {
     let failed = |source| WorldError::Journal { pool: pool.to_owned(), source };
+    let world = world(pool, journal.objects(pool).await.map_err(failed)?)?;
+    let position = journal.position(pool).await.map_err(failed)?;
+    Ok(Kept { world, position: position.and_then(|text| Position::parse(&text)) })
+}
+
+/// The picture of a pool, of its objects as they were kept.
+pub(crate) fn world(pool: &str, objects: Vec<StoredObject>) -> Result<World, WorldError> {
     let mut world = World::new();
-    for object in journal.objects(pool).await.map_err(failed)? {
+    for object in objects {
         let record = event::record_from_json(&object.class, &object.reference, &object.payload);
         let record = record.map_err(|source| WorldError::Record {
             pool: pool.to_owned(),
@@ -146,8 +153,7 @@ pub(crate) async fn kept(journal: &Journal, pool: &str) -> Result<Kept, WorldErr
         })?;
         world.insert(Arc::new(record));
     }
-    let position = journal.position(pool).await.map_err(failed)?;
-    Ok(Kept { world, position: position.and_then(|text| Position::parse(&text)) })
+    Ok(world)
 }
 
 /// Why there is no answer to take in.

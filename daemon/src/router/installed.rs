@@ -139,6 +139,15 @@ fn missing(grant: &Grant, secrets: &BTreeMap<String, SecretString>, plugin: &Plu
     }
 }
 
+/// The rules of a grant file, checked.
+///
+/// # Errors
+/// Everything that is wrong with them, each with its place.
+pub(crate) fn compiled(grant_file: &GrantFile) -> Result<Grant, Vec<Problem>> {
+    let mut problems = Vec::new();
+    grant(grant_file, &Place::nowhere(&grant_file.path), &mut problems).ok_or(problems)
+}
+
 fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> Option<Grant> {
     let texts = |texts: &[Located<String>]| texts.iter().map(|text| text.value.clone()).collect();
     let raw = RawGrant {

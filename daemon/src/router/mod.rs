@@ -14,6 +14,6 @@ mod scribe;
 mod translate;
 mod worker;
 
-pub(crate) use installed::{Installed, chain};
+pub(crate) use installed::{Installed, chain, compiled};
 pub(crate) use orders::{Figures, Orders, Steering, steering};
 pub(crate) use worker::{Shared, Worker};

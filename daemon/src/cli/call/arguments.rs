@@ -11,7 +11,7 @@ use xapi::{NULL_REF, Struct, Value};
 
 /// One argument, in which objects may still have to be found.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Draft {
+pub(in crate::cli) enum Draft {
     /// Nothing to be found in it.
     Value(Value),
     /// The object of this class that has this uuid or name.
@@ -29,7 +29,7 @@ pub(super) enum Draft {
 
 /// Why the arguments do not fit the method.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub(super) enum ArgumentError {
+pub(in crate::cli) enum ArgumentError {
     /// Too many.
     #[error("{method} takes {takes}, and {surplus:?} is one more")]
     Surplus { method: String, takes: String, surplus: String },
@@ -58,7 +58,7 @@ pub(super) enum ArgumentError {
 
 /// Why a text is not what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Misfit {
+pub(in crate::cli) struct Misfit {
     /// Where inside the argument: `.MTU` in a record, `[2]` in a set.
     path: String,
     /// What is wrong with it.
@@ -134,6 +134,19 @@ pub(super) fn read(name: &str, method: &Method, given: &[String]) -> Result<Vec<
             })
         })
         .collect()
+}
+
+/// Reads one argument that is given as JSON.
+pub(in crate::cli) fn one(
+    name: &str,
+    parameter: &Parameter,
+    json: serde_json::Value,
+) -> Result<Draft, ArgumentError> {
+    structured(&parameter.kind, json).map_err(|misfit| ArgumentError::Kind {
+        method: name.to_owned(),
+        parameter: parameter.name,
+        misfit,
+    })
 }
 
 /// Reads arguments for a method that the schema does not know: JSON where it is some, text otherwise.
@@ -328,7 +341,8 @@ fn looks_named(text: &str) -> Option<&str> {
     (name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.chars().all(is_word)).then_some(name)
 }
 
-fn unknown(name: &str, method: &Method, written: &str) -> ArgumentError {
+/// That a method has no parameter of this name.
+pub(in crate::cli) fn unknown(name: &str, method: &Method, written: &str) -> ArgumentError {
     let parameters = own_parameters(method);
     ArgumentError::Unknown {
         method: name.to_owned(),

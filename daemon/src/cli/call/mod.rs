@@ -1,6 +1,6 @@
 //! `xapiary call`: any method of a pool, by hand.
 
-mod arguments;
+pub(super) mod arguments;
 mod finding;
 mod task;
 
