@@ -283,6 +283,12 @@ fn installed<'c>(host: &Host, config: &'c Config) -> Vec<(&'c GrantFile, Loaded)
             Ok(installed) => {
                 let version = &installed.plugin.manifest().version;
                 tracing::info!(plugin, version, "plugin loaded");
+                if grant_file.dry_run {
+                    tracing::warn!(
+                        plugin,
+                        "the plugin runs dry: calls that change something are recorded and not sent"
+                    );
+                }
                 if let Some(missing) = &installed.missing {
                     tracing::warn!(plugin, missing, "the plugin asks for more than its grant allows");
                 }

@@ -252,6 +252,12 @@ impl Sandbox {
             Intended::Concluded(outcome) => return self.recorded(outcome),
             Intended::InDoubt(why) => return Err(fault::in_doubt(&why)),
         };
+        if self.terms.dry_run {
+            self.conclude(effect, EffectOutcome::NotSent("dry run".to_owned())).await;
+            let fields = vec![("method".to_owned(), name.clone())];
+            self.log().host(Level::Info, "a dry run: the call was recorded and not sent", fields);
+            return Err(fault::dry_run(&name));
+        }
         let answer = match self.spend() {
             Ok(()) => self.send(&name, arguments, asynchronous, Some(index)).await,
             Err(limit) => {

@@ -38,4 +38,6 @@ pub struct Terms {
     pub secrets: BTreeMap<String, SecretString>,
     /// Bounds on each delivery.
     pub limits: Limits,
+    /// Whether calls that change something are recorded and not sent.
+    pub dry_run: bool,
 }

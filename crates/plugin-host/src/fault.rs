@@ -48,6 +48,12 @@ pub(crate) fn in_doubt(what: &str) -> Error {
     error(Fault::InDoubt, "IN_DOUBT", [what.to_owned()], "look at the object before acting again")
 }
 
+/// The plugin runs dry.
+pub(crate) fn dry_run(method: &str) -> Error {
+    let advice = "the call is recorded and was not sent, since the grant says mode = \"dry-run\"";
+    error(Fault::DryRun, "DRY_RUN", [method.to_owned()], advice)
+}
+
 /// XAPI's own error; references in it become handles.
 pub(crate) fn xapi(failure: &Failure, handles: &mut Handles) -> Error {
     let params = failure.parameters.iter().map(|parameter| veiled(parameter, handles, Age::Seen));

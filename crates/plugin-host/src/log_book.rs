@@ -175,6 +175,7 @@ mod tests {
             settings: serde_json::Map::new(),
             secrets: [("token".to_owned(), "s3cret".into())].into(),
             limits: crate::Limits::default(),
+            dry_run: false,
         };
         let mut book = LogBook::new(heard.clone(), 1000).keeping(Arc::new(terms));
         let fields = vec![("sent".to_owned(), "s3cret".to_owned())];

@@ -37,6 +37,8 @@ pub(crate) struct GrantFile {
     pub(crate) pools: Vec<Located<Pattern>>,
     /// Whether it is to run.
     pub(crate) enabled: bool,
+    /// Whether its calls that change something are recorded and not sent.
+    pub(crate) dry_run: bool,
     /// How many of its deliveries may run at once, 1 to 64.
     pub(crate) concurrency: usize,
     /// The administrator's values for the plugin, not yet compared with what it asks for.
@@ -175,6 +177,7 @@ pub(super) fn load(
             .map(|pattern| pattern.with(Pattern::new(pattern.value.clone())))
             .collect(),
         enabled: raw.enabled,
+        dry_run: raw.dry_run,
         concurrency: raw.concurrency.and_then(|number| usize::try_from(number).ok()).unwrap_or(CONCURRENCY),
         settings: raw.settings,
         secrets,

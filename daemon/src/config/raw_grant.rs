@@ -21,6 +21,7 @@ pub(super) struct RawGrant {
     pub(super) digest: Option<Located<String>>,
     pub(super) pools: Vec<Located<String>>,
     pub(super) enabled: bool,
+    pub(super) dry_run: bool,
     pub(super) concurrency: Option<u64>,
     pub(super) settings: Vec<(String, Located<serde_json::Value>)>,
     pub(super) secrets: Vec<RawSecret>,
@@ -47,6 +48,7 @@ impl RawGrant {
         let digest = root.text("digest", "\"sha256:...\"");
         let pools = root.texts("pools", "[\"*\"]").unwrap_or_default();
         let enabled = root.truth("enabled").is_none_or(|enabled| enabled.value);
+        let mode = root.word("mode", &[("enforce", false), ("dry-run", true)]);
         let concurrency = root.whole("concurrency", 1..=64);
         let settings = root.table("settings", "{ }").map(settings).unwrap_or_default();
         let secrets =
@@ -55,7 +57,21 @@ impl RawGrant {
         let allow = root.tables("allow").into_iter().filter_map(allow).collect();
         let read = root.tables("read").into_iter().filter_map(read).collect();
         let start = root.place().clone();
-        RawGrant { start, file, digest, pools, enabled, concurrency, settings, secrets, limits, allow, read }
+        let dry_run = mode.unwrap_or(false);
+        RawGrant {
+            start,
+            file,
+            digest,
+            pools,
+            enabled,
+            dry_run,
+            concurrency,
+            settings,
+            secrets,
+            limits,
+            allow,
+            read,
+        }
     }
 }
 

@@ -109,7 +109,7 @@ fn everything_that_can_be_said_is_heard() {
         )
     );
     let grant = format!(
-        "file = \"keeper.wasm\"\ndigest = \"{}\"\npools = [\"l*\", \"two\"]\nenabled = false\nconcurrency = 2\n\
+        "file = \"keeper.wasm\"\ndigest = \"{}\"\npools = [\"l*\", \"two\"]\nenabled = false\nconcurrency = 2\nmode = \"dry-run\"\n\
          [settings]\ntag = \"keep\"\nlimit = 3\nratio = 0.5\nsince = 2026-01-01\nlist = [1, [2]]\nodd = nan\n\
          [limits]\nmemory = \"8MiB\"\ndeadline = \"5s\"\ncalls = 0\nlog = \"1KiB\"\n\
          [[allow]]\ncall = [\"VM.start\"]\non = 'self.power_state == \"Halted\"'\n\
@@ -147,12 +147,13 @@ fn everything_that_can_be_said_is_heard() {
     assert_eq!(config.pools[1].members, ["10.0.0.11", "fd00::2", "xen3"]);
     let grant = &config.grants[0];
     assert_eq!((grant.name.as_str(), grant.enabled, grant.concurrency), ("keeper", false, 2));
+    assert!(grant.dry_run);
     assert_eq!(grant.component, files.path("plugins/keeper.wasm"));
     assert_eq!(grant.pools.iter().map(|p| p.value.to_string()).collect::<Vec<_>>(), ["l*", "two"]);
     assert_eq!(grant.limits.memory, Some(8 << 20));
     assert_eq!((grant.limits.calls, grant.limits.log, grant.limits.state), (Some(0), Some(1024), None));
     assert_eq!(grant.allow[0].call[0].value, "VM.start");
-    assert_eq!(grant.allow[0].on.as_ref().map(|on| on.place.line), Some(20));
+    assert_eq!(grant.allow[0].on.as_ref().map(|on| on.place.line), Some(21));
     assert_eq!(grant.read[0].fields[0].value, "*");
     let settings: serde_json::Map<_, _> =
         grant.settings.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect();
@@ -371,6 +372,7 @@ fn each_mistake_in_a_grant_has_its_word() {
         ("file = \"keeper.wasm\"\npools = []".to_owned(), "pools: no pool is named"),
         ("file = \"keeper.wasm\"\npools = [\"labb\"]".to_owned(), "pools: no pool is called \"labb\""),
         (format!("{good}enabled = \"yes\""), "enabled: expected true or false, found a text"),
+        (format!("{good}mode = \"dryrun\""), "write \"dry-run\" (possible are \"enforce\", \"dry-run\")"),
         (format!("{good}concurrency = 0"), "concurrency: 0 is not between 1 and 64"),
         (format!("{good}digest = \"{PIN}\""), "is not the pinned component: its digest is sha256:"),
         (

@@ -73,3 +73,32 @@ async fn a_rule_for_other_objects_does_not_cover_this_one() {
     // The narrowest line that helps is for this object alone.
     assert!(advice.contains(&format!("on = 'self.uuid == \"{uuid}\"'")), "{advice}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_runs_dry_has_its_calls_recorded_and_not_sent() {
+    let world = World::builtin().await;
+    let mut config = world.config();
+    let rules = format!("mode = \"dry-run\"\n[[allow]]\ncall = [\"VM.start\"]\n{READ}");
+    config.grants = vec![Grant::keepalive(&rules)];
+    let pool = world.pool();
+    let daemon = world.start(&config);
+    daemon
+        .wait_for("it is said at the start", |line| line.message().starts_with("the plugin runs dry"))
+        .await;
+    daemon.following().await;
+    let vm = pool.find_vm("web-1").unwrap();
+    pool.crash(&vm).unwrap();
+    let told = daemon.wait_for_message("a dry run: the call was recorded and not sent").await;
+    assert_eq!((told.text("plugin"), told.level()), ("vm-keepalive", "INFO"));
+    let stored = world.stored();
+    world.settled("vm-keepalive").await;
+    assert_eq!(stored.dead(), [], "it knows what a dry run is");
+    let effects = stored.all_effects();
+    let outcomes: Vec<(&str, Option<&str>)> =
+        effects.iter().map(|effect| (effect.method.as_str(), effect.outcome.as_deref())).collect();
+    assert_eq!(outcomes, [("VM.start", Some("not sent"))]);
+    let calls = pool.calls();
+    assert_eq!((calls.of("VM.start"), calls.of("Async.VM.start")), (0, 0));
+    assert_eq!(state(&pool, &vm), "Halted");
+    assert!(daemon.terminate().await.status.success());
+}

@@ -156,6 +156,7 @@ fn sandbox_with(grant: &RawGrant, outside: Outside) -> (Sandbox, Arc<Outside>) {
         settings: serde_json::Map::new(),
         secrets: BTreeMap::from([("token".to_owned(), "s3cret".into())]),
         limits: Limits::default(),
+        dry_run: false,
     };
     let log: Arc<dyn LogSink> = Arc::new(Deaf);
     let book = Arc::new(Mutex::new(LogBook::new(Arc::clone(&log), 10_000)));

@@ -312,6 +312,7 @@ impl Stage {
                 settings: plugin.manifest().settle(self.settings.as_object().unwrap()).unwrap(),
                 secrets: BTreeMap::new(),
                 limits: self.limits.clone(),
+                dry_run: false,
             }),
         }
     }
