@@ -11,6 +11,7 @@ mod pulse;
 mod retention;
 mod router;
 mod service;
+mod steady;
 mod story;
 mod systemd;
 mod telemetry;
