@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use journal::{By, Journal};
 use tokio::sync::watch;
 
+use crate::steady;
+
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(3600);
 /// When it is first looked after a start: not while everything is read anew.
@@ -22,9 +24,11 @@ pub(crate) async fn run(journal: Journal, keep: Duration, mut stop: watch::Recei
             () = tokio::time::sleep(pause) => pause = EVERY,
         }
         let now = Timestamp::now().as_microsecond();
+        // When the clock was set forward nothing has become old by that.
+        let aged = now.min(steady::now());
         let age = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
         let by = By { who: "xapiary".to_owned(), reason: "the age in [journal]".to_owned(), at_micros: now };
-        match journal.prune(now.saturating_sub(age), by).await {
+        match journal.prune(aged.saturating_sub(age), by).await {
             Ok(pruned) => {
                 if pruned.events > 0 {
                     tracing::info!(events = pruned.events, calls = pruned.effects, "old events were removed");

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::counts::{self, Counts};
 use crate::skips::Skips;
-use crate::{build, codegen, conformance, setup, step, systemd, tidy};
+use crate::{build, codegen, conformance, faults, setup, step, systemd, tidy};
 
 /// Runs all steps and closes with one line of counts. A failed step that counts no tests is one failure.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -32,6 +32,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         let mut doc = step::cargo(["doc", "--workspace", "--no-deps"]);
         step::run(doc.env("RUSTDOCFLAGS", "-D warnings"))
     });
+    gate.tests("faults on purpose", faults::of_every_run);
     gate.tests("clients of others at a simulated pool", conformance::run);
     gate.tests("the service under a real systemd", systemd::run);
 

@@ -10,6 +10,7 @@ mod codegen;
 mod conformance;
 mod counts;
 mod demo;
+mod faults;
 mod fuzz;
 mod gate;
 mod place;
@@ -59,6 +60,8 @@ enum Command {
         #[arg(last = true, value_name = "ARGS")]
         arguments: Vec<String>,
     },
+    /// Make faults, and check after each that the promises hold; one line a scenario
+    Faults(faults::Arguments),
     /// Feed a decoder what libFuzzer makes of recorded exchanges (needs cargo-fuzz and a C++ compiler)
     Fuzz {
         /// What to feed
@@ -93,6 +96,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::TestSystemd => systemd::command(),
         Command::Codegen { check } => codegen::run(check).map(|()| ExitCode::SUCCESS),
         Command::Bench { arguments } => bench::run(&arguments),
+        Command::Faults(arguments) => faults::command(&arguments),
         Command::Fuzz { target, seconds } => fuzz::run(target, seconds).map(|()| ExitCode::SUCCESS),
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
     }

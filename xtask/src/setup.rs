@@ -8,9 +8,14 @@ use anyhow::{Result, bail};
 use crate::build::WASM_TARGET;
 use crate::step;
 
-/// What `cargo xtask test-systemd` needs, by Debian package, and a program that proves it is there.
-const PACKAGES: [(&str, &str); 3] =
-    [("debootstrap", "debootstrap"), ("systemd-container", "systemd-nspawn"), ("dbus", "dbus-daemon")];
+/// What `cargo xtask test-systemd` and, for clocks that jump, `cargo xtask faults` need: by Debian package, and a program
+/// that proves it is there.
+const PACKAGES: [(&str, &str); 4] = [
+    ("debootstrap", "debootstrap"),
+    ("systemd-container", "systemd-nspawn"),
+    ("dbus", "dbus-daemon"),
+    ("faketime", "faketime"),
+];
 
 /// All of it: for tests and benchmarks.
 pub(crate) fn everything() -> Result<()> {
@@ -56,8 +61,8 @@ pub(crate) fn has_nextest() -> bool {
     succeeds(&mut step::cargo(["nextest", "--version"]))
 }
 
-/// Debian packages for the test under a real systemd. Without root or apt nothing is installed: that test then says
-/// that it was skipped.
+/// Debian packages for the test under a real systemd and for clocks that jump. Without root or apt nothing is installed:
+/// those tests then say that they were skipped.
 fn packages() -> Result<()> {
     let missing: Vec<&str> =
         PACKAGES.iter().filter(|(_, program)| !has_program(program)).map(|(package, _)| *package).collect();
@@ -68,7 +73,7 @@ fn packages() -> Result<()> {
     let wanted = missing.join(" ");
     if !is_root() || !has_program("apt-get") {
         println!(
-            "    not installed: {wanted} (needs root and apt-get); `cargo xtask test-systemd` will be skipped"
+            "    not installed: {wanted} (needs root and apt-get); the tests that need it will be skipped"
         );
         return Ok(());
     }

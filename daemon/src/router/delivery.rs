@@ -52,7 +52,7 @@ pub(super) enum After {
     Dead,
     /// It is to be tried again.
     Retry {
-        /// Not before this time, in microseconds since 1970 UTC.
+        /// Not before this time of the steady clock.
         at: i64,
         /// Whether it was stopped in the middle of its work.
         cut_short: bool,
@@ -83,7 +83,7 @@ impl Delivery {
         let (outcome, words) = self.decide(&report);
         let after = match &outcome {
             Outcome::Retry { not_before_micros, cut_short, .. } => {
-                After::Retry { at: *not_before_micros, cut_short: *cut_short }
+                After::Retry { at: retry::due(*not_before_micros), cut_short: *cut_short }
             }
             Outcome::Done => After::Done,
             Outcome::Dead { .. } => After::Dead,
@@ -137,8 +137,7 @@ impl Delivery {
                     again_in_ms = millis(pause),
                     "the delivery failed"
                 );
-                let outcome =
-                    Outcome::Retry { not_before_micros: self::after(pause), why: why.clone(), cut_short };
+                let outcome = Outcome::Retry { not_before_micros: after(pause), why: why.clone(), cut_short };
                 (outcome, format!("again later: {why}"))
             }
             None => {
@@ -192,16 +191,13 @@ pub(super) async fn finish(
     }
 }
 
-/// The time so far from now, in microseconds since 1970 UTC.
+/// The time so far from now, in microseconds since 1970 UTC, as it is written down.
 pub(super) fn after(pause: Duration) -> i64 {
-    Timestamp::now().as_microsecond().saturating_add(micros(pause))
+    let pause = i64::try_from(pause.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::now().as_microsecond().saturating_add(pause)
 }
 
 /// As a number that a JSON line can hold as one.
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn micros(duration: Duration) -> i64 {
-    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }

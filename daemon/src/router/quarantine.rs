@@ -39,7 +39,7 @@ pub(super) struct Quarantine {
     failures: u32,
     /// How often in a row it was closed.
     times: u32,
-    /// Until when it is closed, in microseconds since 1970 UTC; after that one delivery at a time is tried.
+    /// Until when it is closed, by the steady clock; after that one delivery at a time is tried.
     until: Option<i64>,
 }
 
@@ -72,7 +72,7 @@ impl Quarantine {
         self.until.is_none_or(|until| now >= until && running == 0)
     }
 
-    /// When the next trial is due, in microseconds since 1970 UTC; none when the plugin is not in quarantine.
+    /// When the next trial is due, by the steady clock; none when the plugin is not in quarantine.
     pub(super) fn due(&self) -> Option<i64> {
         self.until
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::steady;
+
 /// Attempts in all, unless the plugin asks for its own pause each time.
 pub(crate) const ATTEMPTS_MAX: u32 = 8;
 /// The first pause; it doubles with each attempt.
@@ -10,6 +12,11 @@ const FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(300);
 /// The longest pause that a plugin may ask for.
 const ASKED_LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When a delivery is due by the steady clock that is written down as resting until a time of the wall clock.
+pub(super) fn due(not_before_micros: i64) -> i64 {
+    steady::of_wall(not_before_micros, ASKED_LONGEST)
+}
 
 /// The pause after attempt number `attempt`, or none when it was the last. `asked` is the plugin's own wish;
 /// `random` is in 0.0..1.0 and spreads the pause by a quarter to either side.

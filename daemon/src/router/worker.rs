@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use journal::{Journal, OpenDelivery, Outcome};
 use smol_str::SmolStr;
 use tokio::sync::watch;
@@ -26,6 +25,7 @@ use super::{retry, translate};
 use crate::feed::{LivePool, Recent, Tail};
 use crate::latency::Latency;
 use crate::pulse::Pulse;
+use crate::steady;
 use crate::story::{Moment, Story};
 
 /// So many deliveries in a row that caused one another are a loop, such as two plugins that undo each other's work.
@@ -193,7 +193,7 @@ impl Worker {
     /// Begins what may begin now.
     async fn begin(&mut self) -> Result<(), journal::Error> {
         loop {
-            let now = Timestamp::now().as_microsecond();
+            let now = steady::now();
             if !self.quarantine.admits(self.running.len(), now) {
                 return Ok(());
             }
@@ -323,7 +323,7 @@ impl Worker {
             After::Retry { cut_short: false, .. } => Fared::Later,
         };
         let plugin = &self.installed.name;
-        match self.quarantine.ended(fared, Timestamp::now().as_microsecond()) {
+        match self.quarantine.ended(fared, steady::now()) {
             Some(Turn::Closed(pause)) => tracing::error!(
                 plugin,
                 again_in_s = pause.as_secs(),
@@ -343,7 +343,7 @@ impl Worker {
                 let at = delivery::after(pause);
                 (
                     Outcome::Retry { not_before_micros: at, why, cut_short: true },
-                    After::Retry { at, cut_short: true },
+                    After::Retry { at: retry::due(at), cut_short: true },
                 )
             }
             None => (Outcome::Dead { why, log: Vec::new(), cut_short: true }, After::Dead),
@@ -393,7 +393,7 @@ async fn reached(due: Option<Instant>) {
 async fn until(due: Option<i64>) {
     match due {
         Some(due) => {
-            let wait = due.saturating_sub(Timestamp::now().as_microsecond());
+            let wait = due.saturating_sub(steady::now());
             tokio::time::sleep(Duration::from_micros(u64::try_from(wait).unwrap_or_default())).await;
         }
         None => std::future::pending().await,

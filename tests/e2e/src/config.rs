@@ -35,6 +35,8 @@ pub struct PoolSection {
     pub password: String,
     /// The value of `trust`; without it the key is left out.
     pub trust: Option<String>,
+    /// How to talk to it, such as `json`; without it the key is left out.
+    pub wire: Option<String>,
 }
 
 /// One grant file.
@@ -110,6 +112,9 @@ impl Config {
             );
             if let Some(trust) = &pool.trust {
                 let _infallible = writeln!(text, "trust = {trust}");
+            }
+            if let Some(wire) = &pool.wire {
+                let _infallible = writeln!(text, "wire = {}", quoted(wire));
             }
         }
         for grant in &self.grants {

@@ -24,7 +24,7 @@ pub use daemon::{Daemon, Ended};
 pub use log::Line;
 pub use operator::{Answer, Operator};
 pub use picture::differences;
-pub use programs::{guest, run, target, vm_keepalive, xapiary};
+pub use programs::{command, guest, run, target, vm_keepalive, xapiary};
 pub use room::SmallDisk;
 pub use stored::{Stored, StoredChange, StoredEffect, forget_outcomes, set_schedules_back};
 pub use tls_front::{Authority, TlsFront, key_pair, other_key, own_certificate, tls12_secp384r1};

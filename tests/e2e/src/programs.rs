@@ -52,7 +52,8 @@ pub fn run(arguments: &[&str]) -> Output {
 }
 
 /// A command without what a service manager or a terminal would put into the environment.
-pub(crate) fn command(program: &Path) -> Command {
+#[must_use]
+pub fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     for variable in [
         "NOTIFY_SOCKET",
@@ -68,10 +69,12 @@ pub(crate) fn command(program: &Path) -> Command {
     command
 }
 
-/// `target/debug` of `target/debug/deps/TEST`.
+/// `target/debug` of `target/debug/deps/TEST` or of `target/debug/PROGRAM`.
 fn profile() -> PathBuf {
-    let test = std::env::current_exe().expect("a process knows its program");
-    test.ancestors().nth(2).expect("a test lies in target/PROFILE/deps").to_owned()
+    let program = std::env::current_exe().expect("a process knows its program");
+    let folder = program.parent().expect("a program lies in a folder");
+    let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
+    profile.expect("a test lies in target/PROFILE/deps").to_owned()
 }
 
 fn built(path: PathBuf, how: &str) -> PathBuf {

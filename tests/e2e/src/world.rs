@@ -145,6 +145,7 @@ impl World {
             user: "root".into(),
             password: PASSWORD.into(),
             trust: Some(format!("{{ pin = [\"{}\"] }}", self.fingerprint())),
+            wire: None,
         };
         Config {
             state: self.state(),

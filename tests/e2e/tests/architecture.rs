@@ -32,7 +32,9 @@ fn may_know(package: &Package) -> Option<&'static [&'static str]> {
         "daemon" => &["xapi", "journal", "plugin-host", "simulator"],
         "tests/guests" => &["xapiary-sdk"],
         plugin if plugin.starts_with("plugins/") => &["xapiary-sdk"],
-        "tests/e2e" | "tests/bench" => &["xapi", "journal", "plugin-host", "simulator", "xapiary-sdk", "e2e"],
+        "tests/e2e" | "tests/bench" | "tests/faults" => {
+            &["xapi", "journal", "plugin-host", "simulator", "xapiary-sdk", "e2e"]
+        }
         _ => return None,
     })
 }

@@ -11,6 +11,7 @@ use crate::event::{PoolEvent, StoredError, Told};
 use crate::feed::Recent;
 use crate::router::delivery::finish;
 use crate::router::queue::Next;
+use crate::router::retry;
 use crate::router::translate::{self, Heard};
 
 /// Events of one plugin that may be in memory: waiting, running and resting.
@@ -54,7 +55,9 @@ impl Worker {
         let (not_before, cut_short) = match open.state {
             OpenState::Settled => return Ok(()),
             OpenState::Started => (None, open.attempt),
-            OpenState::Retry { not_before_micros, .. } => (Some(not_before_micros), open.cut_short),
+            OpenState::Retry { not_before_micros, .. } => {
+                (Some(retry::due(not_before_micros)), open.cut_short)
+            }
         };
         let event = self.read_again(sequence).await?;
         let Some((event, heard)) = event.and_then(|event| Some((Arc::clone(&event), self.heard(&event)?)))
@@ -129,7 +132,7 @@ impl Worker {
             }
             Some(open) => {
                 let not_before = match open.state {
-                    OpenState::Retry { not_before_micros, .. } => Some(not_before_micros),
+                    OpenState::Retry { not_before_micros, .. } => Some(retry::due(not_before_micros)),
                     OpenState::Started | OpenState::Settled => None,
                 };
                 let cut_short = if not_before.is_none() { open.attempt } else { open.cut_short };

@@ -1,0 +1,34 @@
+//! Calls the host without end: each call is cheap and none is the last.
+
+use xapiary_sdk::{Event, Outcome, Plugin, settings};
+
+#[derive(Default)]
+struct Guest;
+
+impl Plugin for Guest {
+    fn handle(&self, _event: &Event) -> Outcome {
+        loop {
+            settings::get::<u64>("nothing")?;
+        }
+    }
+}
+
+xapiary_sdk::plugin!(
+    Guest,
+    manifest = r#"
+name = "call_flood"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Calls the host without end"
+
+[[subscribe]]
+name = "any"
+class = "VM"
+on = ["added", "modified", "deleted"]
+
+[settings.nothing]
+type = "integer"
+default = 0
+description = "What it asks for again and again"
+"#
+);
