@@ -105,6 +105,10 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
         anstream::eprintln!("error: --speed {} is no speed: give a number above 0", arguments.speed);
         return Ok(Answer::Misused);
     }
+    if arguments.members && arguments.http.is_none() && arguments.https.is_none() {
+        anstream::eprintln!("error: --members opens doors beside --http or --https: give one of them, too");
+        return Ok(Answer::Misused);
+    }
     let Some(scenario) = scenario(arguments)? else { return Ok(Answer::Misused) };
     telemetry::start(LogFormat::Auto, "info")?;
     let defaults = Options::default();

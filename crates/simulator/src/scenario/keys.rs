@@ -107,6 +107,15 @@ impl<'p, 't> Keys<'p, 't> {
 
     /// One value that must be there; an example shows how.
     pub(super) fn required<T: DeserializeOwned>(&mut self, key: &'static str, example: &str) -> Option<T> {
+        self.required_spanned(key, example).map(|(_, value)| value)
+    }
+
+    /// The same, with its place.
+    pub(super) fn required_spanned<T: DeserializeOwned>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+    ) -> Option<(Range<usize>, T)> {
         if !self.entries.contains_key(key) {
             self.asked.push(key);
             self.wrong(
@@ -116,7 +125,7 @@ impl<'p, 't> Keys<'p, 't> {
             );
             return None;
         }
-        self.take(key)
+        self.spanned(key)
     }
 
     /// The tables of an array, with their places; `None` where the key is wrong.

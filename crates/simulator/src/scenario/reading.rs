@@ -133,8 +133,7 @@ fn step<'t>(problems: &Problems<'t>, index: usize, table: Spanned<DeTable<'t>>) 
 fn latency(keys: &mut Keys<'_, '_>) -> Option<Action> {
     let methods = methods(keys);
     let min = keys.take::<Span>("min").unwrap_or_default().0;
-    let (span, Span(max)) =
-        keys.spanned("max").or_else(|| keys.required("max", "\"2s\"").map(|max| (0..0, max)))?;
+    let (span, Span(max)) = keys.required_spanned("max", "\"2s\"")?;
     if max < min {
         keys.wrong(&span, "max", "this is less than min");
     }
@@ -142,7 +141,7 @@ fn latency(keys: &mut Keys<'_, '_>) -> Option<Action> {
 }
 
 fn fail_calls(keys: &mut Keys<'_, '_>) -> Option<Action> {
-    let methods = methods(keys);
+    let (methods, failure) = (methods(keys), failure(keys));
     let nth = keys.spanned("nth");
     let chance = keys.spanned::<f64>("chance");
     if let Some((span, _)) = chance.as_ref().filter(|(_, chance)| !(0.0..=1.0).contains(chance)) {
@@ -156,18 +155,13 @@ fn fail_calls(keys: &mut Keys<'_, '_>) -> Option<Action> {
         (None, Some((_, chance))) => Often::Chance(chance),
         (nth, None) => Often::Nth(nth.map_or(1, |(_, nth)| nth)),
     };
-    let failure = failure(keys)?;
-    Some(Action::Fail(FailingCalls { methods: methods?, failure, often }))
+    Some(Action::Fail(FailingCalls { methods: methods?, failure: failure?, often }))
 }
 
 fn spoil(keys: &mut Keys<'_, '_>) -> Option<Action> {
     let methods = methods(keys);
     let count = count(keys);
-    let how = keys.spanned::<String>("how");
-    let Some((span, how)) = how else {
-        keys.required::<String>("how", "\"cut\"");
-        return None;
-    };
+    let (span, how) = keys.required_spanned::<String>("how", "\"cut\"")?;
     let Some((_, spoil)) = Spoil::WORDS.iter().find(|(word, _)| *word == how) else {
         let words: Vec<&str> = Spoil::WORDS.iter().map(|(word, _)| *word).collect();
         let near = suggestion::for_name(&how, &words);
@@ -224,10 +218,7 @@ fn emergency(keys: &mut Keys<'_, '_>) -> Option<Action> {
 }
 
 fn churn(keys: &mut Keys<'_, '_>) -> Option<Action> {
-    let Some((span, rate)) = keys.spanned::<f64>("rate") else {
-        keys.required::<f64>("rate", "50.0");
-        return None;
-    };
+    let (span, rate) = keys.required_spanned::<f64>("rate", "50.0")?;
     if !(rate > 0.0 && rate <= crate::CHURN_MAX) {
         let most = crate::CHURN_MAX;
         keys.wrong(&span, "rate", format!("write how many changes a second, more than 0 and at most {most}"));
@@ -248,10 +239,7 @@ fn count(keys: &mut Keys<'_, '_>) -> usize {
 /// The error that calls are answered with: its code, then its parameters.
 fn failure(keys: &mut Keys<'_, '_>) -> Option<Failure> {
     const EXAMPLE: &str = "[\"SR_BACKEND_FAILURE_44\", \"\", \"There is insufficient space\", \"\"]";
-    let Some((span, words)) = keys.spanned::<Vec<SmolStr>>("error") else {
-        keys.required::<Vec<SmolStr>>("error", EXAMPLE);
-        return None;
-    };
+    let (span, words) = keys.required_spanned::<Vec<SmolStr>>("error", EXAMPLE)?;
     let Some((code, parameters)) = words.split_first() else {
         keys.wrong(&span, "error", format!("an error has a code at least: write for example {EXAMPLE}"));
         return None;

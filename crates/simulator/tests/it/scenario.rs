@@ -74,9 +74,18 @@ fn what_is_wrong_is_told_with_line_and_key() {
             "[[step]]\ndo = \"churn\"\nrate = 0.0",
             "line 3, column 8: step[0].rate: write how many changes a second, more than 0",
         ),
+        (
+            "[[step]]\ndo = \"emergency\"\nerror = \"HOST_STILL_BOOTING\"",
+            "line 3, column 9: step[0].error: invalid type: string \"HOST_STILL_BOOTING\", expected a sequence",
+        ),
+        (
+            "[[step]]\ndo = \"fail-calls\"\nerror = [\"X\"]\nnth = 2\nchance = 0.5",
+            "line 5, column 10: step[0].chance: both nth and chance are given: keep one of them",
+        ),
         ("step = 3", "line 1, column 8: step: write each of them under a [[step]] of its own"),
     ] {
         let told = problems(text).join("\n");
+        assert!(!told.contains(".error: th"), "a key that is there is not missing: {told}");
         assert!(told.starts_with(said), "{text}\n  gave {told}\n  not  {said}");
     }
 }
