@@ -2,8 +2,10 @@
 //!
 //! XAPI does not say who changed an object. What plugins write is noted here when it is sent, and an event is put down
 //! to the last write that fits: one to the same object (or to one that the changed object points to), under way or
-//! answered a moment ago, and where the write sets a field, a change of that field. A change by somebody else in the
-//! same moment may be taken for ours; what a write sets off later, such as the guest's addresses after a boot, is not.
+//! answered a moment ago; where the write sets a field, a change of that field; and a change of a VM's power only to a
+//! state that the method leads to: a VM that crashes a moment after it was started did so by itself. Another change by
+//! somebody else in the same moment may be taken for ours; what a write sets off later, such as the guest's addresses
+//! after a boot, is not.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -56,6 +58,8 @@ struct Write {
     objects: [Option<SmolStr>; 2],
     /// The one field that it sets.
     field: Option<&'static str>,
+    /// Where it leads a VM's power, if it does.
+    power: &'static [&'static str],
     task: Option<SmolStr>,
     sent: Instant,
     ended: Option<Instant>,
@@ -91,7 +95,17 @@ impl Writes {
         self.next += 1;
         let object = arguments.first().and_then(reference);
         let (field, objects) = (field(method), [object, None]);
-        self.writes.push_back(Write { number, cause, objects, field, task: None, sent: now, ended: None });
+        let power = power_states(method);
+        self.writes.push_back(Write {
+            number,
+            cause,
+            objects,
+            field,
+            power,
+            task: None,
+            sent: now,
+            ended: None,
+        });
         WriteNumber(number)
     }
 
@@ -131,7 +145,7 @@ impl Writes {
                 Some(field) => whole && change.changed.iter().any(|changed| changed == field),
                 None => {
                     let beside = || record.is_some_and(|record| points_to(record, write));
-                    whole || (write.explains(now) && beside())
+                    (whole || (write.explains(now) && beside())) && leads_there(change, write)
                 }
             }
         };
@@ -148,6 +162,27 @@ fn reference(value: &Value) -> Option<SmolStr> {
 /// Whether one of a record's own references, such as the VM of a VBD, leads to an object of the write.
 fn points_to(record: &Record, write: &Write) -> bool {
     record.iter().any(|(_, value)| value.as_str().is_some_and(|text| write.is_about(text)))
+}
+
+/// Whether a change of a VM's power is one that the write makes; other changes are not looked at.
+fn leads_there(change: &Change, write: &Write) -> bool {
+    let of_power = change.changed.iter().any(|field| field == "power_state");
+    let became = change.new.as_ref().map(|vm| vm.text("power_state"));
+    !of_power || became.is_some_and(|became| write.power.contains(&became))
+}
+
+/// The states that a method leads VMs to, by its name; also one of a host or an appliance.
+fn power_states(method: &str) -> &'static [&'static str] {
+    match method.split_once('.').map_or(method, |(_, name)| name) {
+        "start" | "start_on" | "resume" | "resume_on" | "unpause" | "pool_migrate" | "migrate_send"
+        | "evacuate" => &["Running", "Paused"],
+        "shutdown" | "clean_shutdown" | "hard_shutdown" | "power_state_reset" | "destroy" => &["Halted"],
+        "reboot" | "clean_reboot" | "hard_reboot" => &["Running", "Halted"],
+        "suspend" | "checkpoint" => &["Suspended", "Running"],
+        "pause" => &["Paused"],
+        "revert" => &["Halted", "Suspended", "Running", "Paused"],
+        _ => &[],
+    }
 }
 
 /// The field that a method sets, where it does no more: `set_F`, and of maps and sets `add_to_F`, `remove_from_F`, `add_F`
@@ -178,7 +213,8 @@ mod tests {
     }
 
     fn change(class: &str, reference: &str, vm: &str, changed: &[&str]) -> Change {
-        let fields: Struct = [("VM".into(), Value::from(vm))].into_iter().collect();
+        let fields: Struct =
+            [("VM".into(), Value::from(vm)), ("power_state".into(), "Running".into())].into_iter().collect();
         let record = Arc::new(Record::new(class, reference, fields));
         Change {
             class: class.into(),
@@ -217,6 +253,20 @@ mod tests {
         writes.answered(number, None, now + SECOND);
         assert_eq!(writes.cause_of_change(&vm, now + GRACE), Some(cause(7)));
         assert_eq!(writes.cause_of_change(&vm, now + GRACE + 2 * SECOND), None);
+    }
+
+    #[test]
+    fn a_vm_that_falls_down_was_not_started_into_that() {
+        let (mut writes, now) = (Writes::default(), Instant::now());
+        writes.sent(cause(7), "VM.start", &[VM.into()], now);
+        let mut crash = change("VM", VM, "", &["power_state", "domid"]);
+        let fields: Struct = [("power_state".into(), Value::from("Halted"))].into_iter().collect();
+        crash.new = Some(Arc::new(Record::new("VM", VM, fields)));
+        assert_eq!(writes.cause_of_change(&crash, now), None);
+        writes.sent(cause(8), "VM.hard_shutdown", &[VM.into()], now);
+        assert_eq!(writes.cause_of_change(&crash, now), Some(cause(8)));
+        let running = change("VM", VM, "", &["power_state"]);
+        assert_eq!(writes.cause_of_change(&running, now), Some(cause(7)));
     }
 
     #[test]

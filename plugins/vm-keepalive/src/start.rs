@@ -18,10 +18,11 @@ const PATIENT_ATTEMPTS: u32 = 6;
 
 /// Starts the VM: not paused, and not against the pool's own judgement.
 pub(crate) fn start(event: &Event, change: &Change, name: &str, uuid: &str) -> Outcome {
-    let progress = match calls::start("VM.start", args![&change.reference, false, false]) {
-        Ok(task) => task.wait(WAIT),
-        Err(error) => Progress::Failed(error),
-    };
+    let mut progress = begun(change);
+    // That start may be one of an earlier attempt, and the VM may have stopped again since, while nobody told us.
+    if matches!(progress, Progress::Succeeded(_)) && event.attempt > 1 && !runs(change)? {
+        progress = begun(change);
+    }
     match progress {
         Progress::Succeeded(_) => {
             info!(vm = uuid, "{name} runs again");
@@ -35,6 +36,21 @@ pub(crate) fn start(event: &Event, change: &Change, name: &str, uuid: &str) -> O
         Progress::Lost => unless_it_runs(event, change, name, uuid, "the task of the start vanished"),
         Progress::Failed(why) => failed(event, change, name, uuid, why),
     }
+}
+
+fn begun(change: &Change) -> Progress {
+    match calls::start("VM.start", args![&change.reference, false, false]) {
+        Ok(task) => task.wait(WAIT),
+        Err(error) => Progress::Failed(error),
+    }
+}
+
+/// Whether the VM runs, as far as is known; that may be a moment old.
+fn runs(change: &Change) -> Result<bool, Error> {
+    Ok(match objects::by_reference(&change.reference)? {
+        Some(vm) => vm.text("power_state")? == "Running",
+        None => false,
+    })
 }
 
 fn failed(event: &Event, change: &Change, name: &str, uuid: &str, why: Error) -> Outcome {
@@ -99,11 +115,7 @@ fn judge(error: &Error) -> Verdict {
 }
 
 fn unless_it_runs(event: &Event, change: &Change, name: &str, uuid: &str, why: &str) -> Outcome {
-    let runs = match objects::by_reference(&change.reference)? {
-        Some(vm) => vm.text("power_state")? == "Running",
-        None => false,
-    };
-    if runs {
+    if runs(change)? {
         info!(vm = uuid, "{name} runs again, although {why}");
         return Ok(());
     }
