@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use smol_str::SmolStr;
 use xapi::events::Change;
-use xapi::model::{Record, schema};
+use xapi::model::Record;
 use xapi::{NULL_REF, Value};
+
+use crate::setter::Setter;
 
 /// How long after its answer a write still explains a change: the events of its last steps are on their way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -94,7 +96,7 @@ impl Writes {
         let number = self.next;
         self.next += 1;
         let object = arguments.first().and_then(reference);
-        let (field, objects) = (field(method), [object, None]);
+        let (field, objects) = (Setter::of(method).map(|setter| setter.field), [object, None]);
         let power = power_states(method);
         self.writes.push_back(Write {
             number,
@@ -183,17 +185,6 @@ fn power_states(method: &str) -> &'static [&'static str] {
         "revert" => &["Halted", "Suspended", "Running", "Paused"],
         _ => &[],
     }
-}
-
-/// The field that a method sets, where it does no more: `set_F`, and of maps and sets `add_to_F`, `remove_from_F`, `add_F`
-/// and `remove_F`.
-fn field(method: &str) -> Option<&'static str> {
-    let (class, name) = method.split_once('.')?;
-    let class = schema::class(class)?;
-    ["set_", "add_to_", "remove_from_", "add_", "remove_"].iter().find_map(|prefix| {
-        let field = name.strip_prefix(prefix)?;
-        class.fields.iter().find(|known| known.name == field).map(|known| known.name)
-    })
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod retention;
 mod router;
 mod schedule;
 mod service;
+mod setter;
 mod steady;
 mod story;
 mod systemd;

@@ -1,8 +1,9 @@
 //! Methods that set something to a value, whatever it was: whether one was carried out shows when the field is read
 //! again, and carrying it out once more does no harm. Pure.
 
-use xapi::model::schema;
 use xapi::{Struct, Value};
+
+use crate::setter::{Setter, Way};
 
 /// What reading the field again says of a call whose outcome is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,47 +19,24 @@ pub(super) enum Reading {
 /// A call that sets one field of one object.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Setting<'a> {
-    class: &'static str,
-    field: &'static str,
-    way: Way,
+    setter: Setter,
     /// What follows the object among the arguments.
     rest: &'a [Value],
     object: &'a Value,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Set,
-    AddToMap,
-    RemoveFromMap,
-    Add,
-    Remove,
-}
-
 impl<'a> Setting<'a> {
     /// The call as a setting; none when it is another one.
     pub(super) fn of(method: &str, arguments: &'a [Value]) -> Option<Self> {
-        let (class, name) = method.split_once('.')?;
-        let class = schema::class(class)?;
-        let ways = [
-            ("set_", Way::Set),
-            ("add_to_", Way::AddToMap),
-            ("remove_from_", Way::RemoveFromMap),
-            ("add_", Way::Add),
-            ("remove_", Way::Remove),
-        ];
-        let (field, way) = ways.iter().find_map(|(prefix, way)| {
-            let field = name.strip_prefix(prefix)?;
-            class.fields.iter().find(|known| known.name == field).map(|field| (field.name, *way))
-        })?;
+        let setter = Setter::of(method)?;
         let (object, rest) = arguments.split_first()?;
-        let wanted = if way == Way::AddToMap { 2 } else { 1 };
-        (rest.len() == wanted).then_some(Setting { class: class.name, field, way, rest, object })
+        let wanted = if setter.way == Way::AddToMap { 2 } else { 1 };
+        (rest.len() == wanted).then_some(Setting { setter, rest, object })
     }
 
     /// The call that reads the field: its method and its argument.
     pub(super) fn getter(&self) -> (String, Value) {
-        (format!("{}.get_{}", self.class, self.field), self.object.clone())
+        (format!("{}.get_{}", self.setter.class, self.setter.field), self.object.clone())
     }
 
     /// What the field says. `now` is typed by the schema, as the arguments are.
@@ -66,7 +44,7 @@ impl<'a> Setting<'a> {
         let either = |done| if done { Reading::Done } else { Reading::Undone };
         let key = self.rest.first().and_then(Value::as_str).unwrap_or_default();
         let member = |map: &Struct| map.get(key).cloned();
-        match (self.way, self.rest, now) {
+        match (self.setter.way, self.rest, now) {
             (Way::Set, [wanted], now) => either(wanted == now),
             (Way::AddToMap, [_, wanted], Value::Struct(map)) => match member(map) {
                 None => Reading::Undone,
