@@ -38,10 +38,14 @@ pub enum LoadError {
         what: String,
     },
     /// No custom section with a manifest.
-    #[error("the component has no manifest: give the plugin a plugin.toml and build it with the SDK's macro")]
+    #[error(
+        "the component has no manifest: build it with the Rust SDK's macro, or give it one with `xapiary plugin pack`"
+    )]
     NoManifest,
     /// Several custom sections with a manifest.
-    #[error("the component has {0} manifests: only one crate of a plugin may use the SDK's macro")]
+    #[error(
+        "the component has {0} manifests: it may be packed once, by `xapiary plugin pack` or by the macro of one crate"
+    )]
     ManyManifests(usize),
     /// The manifest is wrong.
     #[error("the component's manifest cannot be used")]
@@ -62,7 +66,7 @@ pub enum LoadError {
     )]
     Imports(Vec<String>),
     /// It does not export `handle`.
-    #[error("the component does not export `handle`: build the plugin with the SDK's macro")]
+    #[error("the component does not export `handle`: build the plugin with an SDK")]
     NoHandle,
     /// Its imports have names that fit and shapes that do not.
     #[error("the component does not fit the host's interfaces: {what}; build it again with a fitting SDK")]

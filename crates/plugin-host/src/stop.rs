@@ -136,22 +136,14 @@ fn wasmtime_demangle(name: &str) -> String {
     }
 }
 
+/// What the plugin said of its own end. The SDKs write it to the log, with the place as a field; what a guest without one
+/// leaves on standard error is Rust's own: "thread ... panicked at PLACE:" and the message in the lines after it. A Python
+/// or JavaScript guest does both, and what its SDK says is the author's mistake, the other its interpreter's.
 fn panic_message(log: &[LogLine]) -> Option<String> {
-    // Standard error first: std writes "thread ... panicked at PLACE:" and the message in the lines after it.
-    let spoken: Vec<&str> =
-        log.iter().filter(|line| line.source == Source::Stderr).map(|line| line.message.as_str()).collect();
-    if let Some(at) = spoken.iter().rposition(|line| line.contains("panicked at ")) {
-        let place =
-            spoken[at].split_once("panicked at ").map_or("", |(_, place)| place.trim_end_matches(':'));
-        let words: Vec<&str> =
-            spoken[at + 1..].iter().take_while(|line| !line.starts_with("note: ")).copied().collect();
-        return Some(if words.is_empty() {
-            place.to_owned()
-        } else {
-            format!("{} (at {place})", words.join(" "))
-        });
-    }
-    // The SDK's hook tells the message through the log, and the place as a field.
+    told_in_log(log).or_else(|| told_on_standard_error(log))
+}
+
+fn told_in_log(log: &[LogLine]) -> Option<String> {
     let line = log.iter().rfind(|line| {
         line.source == Source::Plugin && line.level == Level::Error && line.message.contains("panicked")
     })?;
@@ -160,6 +152,16 @@ fn panic_message(log: &[LogLine]) -> Option<String> {
         Some((_, place)) if !place.is_empty() => format!("{message} (at {place})"),
         _ => message.to_owned(),
     })
+}
+
+fn told_on_standard_error(log: &[LogLine]) -> Option<String> {
+    let spoken: Vec<&str> =
+        log.iter().filter(|line| line.source == Source::Stderr).map(|line| line.message.as_str()).collect();
+    let at = spoken.iter().rposition(|line| line.contains("panicked at "))?;
+    let place = spoken[at].split_once("panicked at ").map_or("", |(_, place)| place.trim_end_matches(':'));
+    let words: Vec<&str> =
+        spoken[at + 1..].iter().take_while(|line| !line.starts_with("note: ")).copied().collect();
+    Some(if words.is_empty() { place.to_owned() } else { format!("{} (at {place})", words.join(" ")) })
 }
 
 /// The error and its causes in one line.
@@ -201,6 +203,18 @@ mod tests {
         let log = [told, line(Source::Host, "something else")];
         assert_eq!(panic_message(&log).unwrap(), "no such VM (at src/lib.rs:7:5)");
         assert_eq!(panic_message(&[line(Source::Plugin, "all is well")]), None);
+    }
+
+    #[test]
+    fn what_the_sdk_tells_comes_before_what_the_interpreter_tells() {
+        let mut told = line(Source::Plugin, "the plugin panicked: ValueError: no such VM");
+        told.fields.push(("place".into(), "plugin.py:7".into()));
+        let log = [
+            told,
+            line(Source::Stderr, "thread '<unnamed>' panicked at runtime/src/lib.rs:1:1:"),
+            line(Source::Stderr, "an unexpected exception"),
+        ];
+        assert_eq!(panic_message(&log).unwrap(), "ValueError: no such VM (at plugin.py:7)");
     }
 
     #[test]

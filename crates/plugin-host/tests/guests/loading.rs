@@ -1,6 +1,6 @@
 //! Bytes that are no plugin, and how that is told.
 
-use plugin_host::{Host, LoadError, Options, inspect};
+use plugin_host::{Host, LoadError, Options, PackError, inspect, pack};
 use proptest::prelude::*;
 
 use crate::stage::{component, host};
@@ -115,6 +115,23 @@ fn what_is_no_plugin_is_refused_with_what_to_do() {
         let told = refused(&bytes);
         assert!(told.contains(words), "want {words}\ngot  {told}");
     }
+}
+
+#[test]
+fn what_is_packed_is_a_whole_plugin() {
+    // As another toolchain leaves it: no manifest, only a section that means nothing here.
+    let bare = patched("no_op", "xapiary:manifest", "somebody:s-notes");
+    assert!(matches!(inspect(&bare), Err(LoadError::NoManifest)));
+    let (packed, inspection) = pack(&bare, MANIFEST).unwrap();
+    assert_eq!(inspection.manifest.name, "a");
+    assert_eq!(inspect(&packed).unwrap().digest, inspection.digest);
+    assert!(packed.starts_with(&bare), "the component stays as it is");
+    host().load(&packed).unwrap();
+
+    assert!(matches!(pack(&packed, MANIFEST), Err(PackError::Packed)));
+    assert!(matches!(pack(&bare, "name = 1"), Err(PackError::Manifest(_))));
+    let hollow = empty_component(&[]);
+    assert!(matches!(pack(&hollow, MANIFEST), Err(PackError::Component(LoadError::NoHandle))));
 }
 
 #[test]

@@ -1,27 +1,16 @@
-//! `xapiary plugin`: what a component says of itself, before it is installed. Nothing is compiled, nothing runs.
+//! `xapiary plugin inspect`: what a component says of itself, before it is installed. Nothing is compiled, nothing runs.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use clap::Subcommand;
-use plugin_host::{Inspection, Interest, LoadError, Subscription, inspect};
+use plugin_host::{Inspection, Interest, Subscription, inspect};
 use serde::Serialize;
 
-use super::Answer;
-use super::output::{self, facts, one_line, table};
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Command {
-    /// Say what a component is and wants: what it hears, calls, needs to be told, and imports
-    ///
-    /// Reads the file without compiling or running anything. Exit code 0: this version would load it; 2: it would not.
-    Inspect(Inspect),
-}
+use super::super::output::{self, facts, one_line, table};
+use super::super::{Answer, chain};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Inspect {
+pub(in crate::cli) struct Inspect {
     /// The component, a .wasm file
     file: PathBuf,
     /// Answer in JSON
@@ -29,19 +18,13 @@ pub(super) struct Inspect {
     json: bool,
 }
 
-pub(super) fn plugin(command: &Command) -> Result<Answer> {
-    match command {
-        Command::Inspect(arguments) => inspect_file(arguments),
-    }
-}
-
-fn inspect_file(arguments: &Inspect) -> Result<Answer> {
+pub(super) fn inspect_file(arguments: &Inspect) -> Result<Answer> {
     let file = &arguments.file;
-    let inspection = match read(file).and_then(|bytes| inspect(&bytes).map_err(Into::into)) {
+    let inspection = match super::read(file).and_then(|bytes| inspect(&bytes).map_err(Into::into)) {
         Ok(inspection) => inspection,
         Err(error) => {
             // What is given cannot be used: as with a wrong configuration.
-            anstream::eprintln!("xapiary: {}: {}", file.display(), super::chain(&error));
+            anstream::eprintln!("xapiary: {}: {}", file.display(), chain(&error));
             return Ok(Answer::Misused);
         }
     };
@@ -53,19 +36,6 @@ fn inspect_file(arguments: &Inspect) -> Result<Answer> {
         anstream::print!("{}", about.words());
     }
     Ok(Answer::Done)
-}
-
-/// No more than may be loaded: whatever else lies there need not fit into memory.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let allowed = plugin_host::Options::default().component_max;
-    let file = File::open(path).context("reading the component")?;
-    let mut bytes = Vec::new();
-    file.take(allowed as u64 + 1).read_to_end(&mut bytes).context("reading the component")?;
-    if bytes.len() > allowed {
-        let size = std::fs::metadata(path).map_or(bytes.len() as u64, |file| file.len());
-        return Err(LoadError::TooLarge { size: usize::try_from(size).unwrap_or(usize::MAX), allowed }.into());
-    }
-    Ok(bytes)
 }
 
 /// What a component says of itself.
@@ -154,7 +124,7 @@ impl About {
             ("does", one_line(&self.description)),
             ("contract", self.contract.clone()),
             ("digest", self.digest.clone()),
-            ("imports", self.imports.join("\n")),
+            ("imports", imports_for_people(&self.imports)),
         ]);
         let mut part = |title: &str, head: &[&str], rows: Vec<Vec<String>>| {
             if !rows.is_empty() {
@@ -175,6 +145,16 @@ impl About {
         part("It wants to be given:", &["SECRET", "DESCRIPTION"], secrets.collect());
         text
     }
+}
+
+/// The interfaces of the contract, each on its line; what a toolchain brings of WASI in one, since none of it opens anything.
+fn imports_for_people(imports: &[String]) -> String {
+    let (closed, mut lines): (Vec<String>, Vec<String>) =
+        imports.iter().cloned().partition(|import| import.starts_with("wasi:"));
+    if !closed.is_empty() {
+        lines.push(format!("{} of WASI, all closed: no files, no network, no environment", closed.len()));
+    }
+    lines.join("\n")
 }
 
 /// What a subscription hears, in words.
