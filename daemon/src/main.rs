@@ -2,6 +2,7 @@
 
 mod cause;
 mod cli;
+mod compiler;
 mod config;
 mod control;
 mod event;

@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use xapi::codec::Limits;
 use xapi::{Client, Settings};
 
+use crate::compiler::Compiler;
 use crate::config::{self, Config, GrantFile};
 use crate::control::{self, PluginSource, PluginState};
 use crate::feed::{self, Feed, Left, LivePool, OpenDeliveries, Tail};
@@ -74,6 +75,7 @@ impl Service {
         let journal = Journal::open(&config.state, &journal::Options::default())
             .with_context(|| format!("opening the journal in {}", config.state.display()))?;
         let host = Host::new(plugin_host::Options::default()).context("preparing the sandbox for plugins")?;
+        let compiler = Compiler::apart(host, &config.state);
         let mut service = Service {
             journal,
             pools: Vec::new(),
@@ -88,7 +90,8 @@ impl Service {
             workers: JoinSet::new(),
         };
         let tail = Arc::new(Tail::new(service.journal.last()));
-        let plugins = installed(&host, config);
+        let plugins = installed(&compiler, config);
+        compiler.forget_others();
         let loaded = || plugins.iter().filter_map(|(grant, state)| Some((*grant, state.as_ref().ok()?)));
         let open = service.open_deliveries(loaded().map(|(_, installed)| &**installed)).await?;
         let disabled = service.journal.listings().disabled().await?;
@@ -273,13 +276,13 @@ impl Service {
 type Loaded = Result<Arc<Installed>, Option<String>>;
 
 /// All plugins with their grants. Those that cannot be loaded are left out, with what is wrong in the log.
-fn installed<'c>(host: &Host, config: &'c Config) -> Vec<(&'c GrantFile, Loaded)> {
+fn installed<'c>(compiler: &Compiler, config: &'c Config) -> Vec<(&'c GrantFile, Loaded)> {
     let load = |grant_file: &GrantFile| {
         if !grant_file.enabled {
             return Err(None);
         }
         let plugin = &grant_file.name;
-        match Installed::load(host, grant_file) {
+        match Installed::load(compiler, grant_file) {
             Ok(installed) => {
                 let version = &installed.plugin.manifest().version;
                 tracing::info!(plugin, version, "plugin loaded");

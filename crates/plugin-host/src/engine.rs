@@ -167,7 +167,8 @@ fn engine(options: &Options) -> Result<(Engine, bool), HostError> {
     Engine::new(&config).map(|engine| (engine, false)).map_err(HostError::Engine)
 }
 
-fn config() -> Config {
+/// What decides about the machine code; how slots are kept ready does not.
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)

@@ -6,6 +6,8 @@
 //! traits in [`pool`].
 
 mod calls;
+mod code_cache;
+mod compile;
 mod condition;
 mod contract;
 mod convert;
@@ -41,6 +43,8 @@ mod veil;
 mod version;
 mod wasi;
 
+pub use code_cache::{CodeCache, NotKept};
+pub use compile::compile;
 pub use condition::ConditionError;
 pub use delivery::{Delivery, Terms};
 pub use engine::{Host, HostError, Options};

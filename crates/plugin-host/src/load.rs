@@ -109,14 +109,24 @@ impl Host {
     ///
     /// See [`LoadError`]; each says what to do.
     pub fn load(&self, bytes: &[u8]) -> Result<Plugin, LoadError> {
+        self.check_size(bytes)?;
+        let inspection = inspect(bytes)?;
+        let component = Component::from_binary(&self.inner.engine, bytes)
+            .map_err(|error| LoadError::Compile { what: chain(&error) })?;
+        self.link(&component, inspection)
+    }
+
+    pub(crate) fn check_size(&self, bytes: &[u8]) -> Result<(), LoadError> {
         let allowed = self.inner.options.component_max;
         if bytes.len() > allowed {
             return Err(LoadError::TooLarge { size: bytes.len(), allowed });
         }
-        let inspection = inspect(bytes)?;
-        let component = Component::from_binary(&self.inner.engine, bytes)
-            .map_err(|error| LoadError::Compile { what: chain(&error) })?;
-        let linked = self.inner.linker.instantiate_pre(&component);
+        Ok(())
+    }
+
+    /// Links compiled code with the host's interfaces.
+    pub(crate) fn link(&self, component: &Component, inspection: Inspection) -> Result<Plugin, LoadError> {
+        let linked = self.inner.linker.instantiate_pre(component);
         let ready =
             linked.and_then(PluginPre::new).map_err(|error| LoadError::Link { what: chain(&error) })?;
         Ok(Plugin { ready, host: Arc::clone(&self.inner), inspection: Arc::new(inspection) })

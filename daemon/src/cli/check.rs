@@ -7,6 +7,7 @@ use plugin_host::Host;
 
 use super::output::counted;
 use super::{Answer, ConfigFile};
+use crate::compiler::Compiler;
 use crate::config::{self, Config, Problem, Problems};
 use crate::router::Installed;
 use crate::service;
@@ -68,14 +69,14 @@ fn state(config: &Config, file: &Path, problems: &mut Problems) {
 
 /// What is wrong with plugins and grants beyond their files, and what plugins ask for beyond their grants.
 fn plugins(problems: &mut Problems) -> Result<()> {
-    let host = Host::new(plugin_host::Options::default())?;
+    let compiler = Compiler::here(Host::new(plugin_host::Options::default())?);
     for grant_file in std::mem::take(&mut problems.grants) {
         let told =
             |error: &Problem| error.file == grant_file.path && matches!(&*error.key, "file" | "digest");
         if !grant_file.enabled || problems.errors.iter().any(told) {
             continue;
         }
-        match Installed::load(&host, &grant_file) {
+        match Installed::load(&compiler, &grant_file) {
             Ok(Installed { missing: Some(lines), .. }) => {
                 let problem = Problem::file(&grant_file.path, "the plugin asks for more than this allows");
                 problems.warnings.push(problem.instead(format!("to allow it, add\n{lines}")));

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
+use crate::compiler;
 use crate::config::Problems;
 use crate::control::client::ClientError;
 
@@ -97,6 +98,8 @@ enum Command {
     ///
     /// Starts a simulated pool and the daemon with a plugin, crashes a VM and tells what happens, step by step.
     Demo(demo::Arguments),
+    #[command(name = compiler::COMMAND, hide = true)]
+    CompilePlugin,
 }
 
 /// The option that most commands share.
@@ -142,6 +145,7 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Command::Call(arguments) => call::call(&arguments).await,
         Command::Objects(arguments) => objects::objects(&arguments).await,
         Command::Demo(arguments) => demo::demo(&arguments).await,
+        Command::CompilePlugin => return compiler::serve(),
     };
     match outcome {
         Ok(Answer::Done) => ExitCode::SUCCESS,

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plugin_host::grant::{RawAllow, RawRead};
-use plugin_host::{Grant, Host, Interest, Limits, Plugin, RawGrant, Schedule, Subscription, Terms};
+use plugin_host::{Grant, Interest, Limits, Plugin, RawGrant, Schedule, Subscription, Terms};
 use secrecy::SecretString;
 use smol_str::SmolStr;
 
+use crate::compiler::Compiler;
 use crate::config::{Digest, GrantFile, LimitSettings, Located, Place, Problem};
 
 /// The class whose objects are alerts. Each picture of a pool brings up to 10,000 of them.
@@ -32,7 +33,7 @@ impl Installed {
     ///
     /// # Errors
     /// Everything that is wrong, each with its place in the grant file.
-    pub(crate) fn load(host: &Host, grant_file: &GrantFile) -> Result<Self, Vec<Problem>> {
+    pub(crate) fn load(compiler: &Compiler, grant_file: &GrantFile) -> Result<Self, Vec<Problem>> {
         let start = Place::nowhere(&grant_file.path);
         let component = std::fs::read(&grant_file.component).map_err(|error| {
             let what = format!("reading {}: {error}", grant_file.component.display());
@@ -46,7 +47,7 @@ impl Installed {
             let instead = format!("if you trust what is there now, write digest = \"{digest}\"");
             return Err(vec![Problem::at(&start, "digest", what).instead(instead)]);
         }
-        let plugin = host.load(&component).map_err(|error| {
+        let plugin = compiler.load(&component).map_err(|error| {
             let what = format!("{}: {}", grant_file.component.display(), chain(&error));
             vec![Problem::at(&start, "file", what)]
         })?;

@@ -6,6 +6,8 @@ use e2e::{
     Config, Daemon, Grant, KEEPALIVE_GRANT, LIMIT, Stored, StoredChange, StoredEffect, World, guest, until,
     vm_keepalive,
 };
+use std::os::unix::fs::MetadataExt as _;
+
 use simulator::PoolHandle;
 use xapi::Value;
 use xapi::codec::{Limits, json};
@@ -247,4 +249,33 @@ async fn classes_that_come_and_go_with_grants_are_no_news() {
     };
     let told = stored.changes().into_iter().filter(of_networks);
     assert_eq!(told.map(|change| change.operation).collect::<Vec<_>>(), ["modified"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_compiled_once_and_again_when_its_code_is_damaged() {
+    let world = World::builtin().await;
+    let config = config(&world, Grant::guest("no_op", ""));
+    let started = |config: &Config| {
+        let daemon = world.start(config);
+        let code = world.state().join("compiled");
+        async move {
+            daemon.following().await;
+            daemon.terminate().await;
+            let files: Vec<_> = std::fs::read_dir(code).unwrap().map(|entry| entry.unwrap().path()).collect();
+            assert_eq!(files.len(), 1, "{files:?}");
+            (files[0].clone(), std::fs::metadata(&files[0]).unwrap().ino())
+        }
+    };
+    let (file, first) = started(&config).await;
+    assert_eq!(
+        started(&config).await,
+        (file.clone(), first),
+        "the second start reads what the first one made"
+    );
+
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let (_, mended) = started(&config).await;
+    assert_ne!(mended, first, "half a file is replaced");
+    assert!(std::fs::read(&file).unwrap() == whole);
 }

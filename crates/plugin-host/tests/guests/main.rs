@@ -4,6 +4,7 @@
 mod calling;
 #[cfg(test)]
 mod keepalive;
+mod kept;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
