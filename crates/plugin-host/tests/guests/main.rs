@@ -4,6 +4,7 @@
 mod calling;
 #[cfg(test)]
 mod keepalive;
+#[cfg(test)]
 mod kept;
 #[cfg(test)]
 mod limits;
