@@ -1,11 +1,12 @@
 //! `xapiary simulate`: a simulated pool that anybody can log in to.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use simulator::{CHURN_MAX, Doors, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size};
+use simulator::{CHURN_MAX, Doors, LoadError, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size};
 use tokio::signal::unix::{SignalKind, signal};
 use xapi::model::schema::Role;
 
@@ -60,7 +61,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME:ROLE", value_parser = role_user)]
     role_user: Vec<RoleUser>,
     /// Every so often (30s, 5m), one of the running VMs goes Halted by itself
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = pause)]
     crash_every: Option<Duration>,
     /// How much faster than nature operations and scenarios run; 1 starts a VM in about four seconds
     #[arg(long, value_name = "X", default_value_t = 1.0)]
@@ -109,7 +110,13 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
         anstream::eprintln!("error: --members opens doors beside --http or --https: give one of them, too");
         return Ok(Answer::Misused);
     }
-    let Some(scenario) = scenario(arguments)? else { return Ok(Answer::Misused) };
+    let mut names = BTreeSet::from([arguments.user.as_str()]);
+    if let Some(again) = arguments.role_user.iter().find(|user| !names.insert(&user.name)) {
+        let name = &again.name;
+        anstream::eprintln!("error: user {name:?} is given twice: one login has one role, and --user has all");
+        return Ok(Answer::Misused);
+    }
+    let Some(scenario) = scenario(arguments) else { return Ok(Answer::Misused) };
     telemetry::start(LogFormat::Auto, "info")?;
     let defaults = Options::default();
     let password = match &arguments.password_file {
@@ -133,11 +140,10 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
             let size = Size { hosts: usize::try_from(hosts)?, vms: usize::try_from(vms)? };
             Simulator::sized(size, options).context("making up a pool")?
         }
-        (Some(path), _) => {
-            let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-            Simulator::from_state_db(&bytes, options)
-                .with_context(|| format!("loading {}", path.display()))?
-        }
+        (Some(path), _) => match copy(path, options)? {
+            Some(simulator) => simulator,
+            None => return Ok(Answer::Misused),
+        },
     };
     for user in &arguments.role_user {
         simulator.pool().add_user(&user.name, &password, user.role);
@@ -166,6 +172,24 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
+/// The pool of a saved state. Says what is wrong with the file and gives nothing where it cannot be used.
+fn copy(path: &Path, options: Options) -> Result<Option<Simulator>> {
+    let Some(bytes) = given(path, std::fs::read(path)) else { return Ok(None) };
+    match Simulator::from_state_db(&bytes, options) {
+        Ok(simulator) => Ok(Some(simulator)),
+        Err(LoadError::State(error)) => {
+            anstream::eprintln!("error: {}: {error}", path.display());
+            Ok(None)
+        }
+        Err(error @ LoadError::Door(_)) => Err(error.into()),
+    }
+}
+
+/// What was read of a file that an option names; says why it cannot be read.
+fn given<T>(path: &Path, read: std::io::Result<T>) -> Option<T> {
+    read.inspect_err(|error| anstream::eprintln!("error: cannot read {}: {error}", path.display())).ok()
+}
+
 /// What is to happen to the pool.
 struct Course {
     /// A scenario, a load, or both; nothing where nobody asked for any.
@@ -173,12 +197,11 @@ struct Course {
 }
 
 /// Reads what is to happen. Says what is wrong with it and gives nothing where it cannot be used.
-fn scenario(arguments: &Arguments) -> Result<Option<Course>> {
+fn scenario(arguments: &Arguments) -> Option<Course> {
     let written = match &arguments.scenario {
         None => None,
         Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            let text = given(path, std::fs::read_to_string(path))?;
             match Scenario::parse(&text) {
                 Ok(scenario) => Some(scenario),
                 Err(error) => {
@@ -186,7 +209,7 @@ fn scenario(arguments: &Arguments) -> Result<Option<Course>> {
                         let colon = if key.is_empty() { "" } else { ": " };
                         anstream::eprintln!("{}:{line}:{column}: {key}{colon}{what}", path.display());
                     }
-                    return Ok(None);
+                    return None;
                 }
             }
         }
@@ -196,7 +219,7 @@ fn scenario(arguments: &Arguments) -> Result<Option<Course>> {
         (Some(written), None) => Some(written),
         (Some(written), Some(rate)) => Some(written.with_load(rate)),
     };
-    Ok(Some(Course { begins }))
+    Some(Course { begins })
 }
 
 /// Prints what happens, for ever. The many changes of a load are left out.
@@ -209,6 +232,14 @@ async fn tell(pool: &PoolHandle) {
                 anstream::println!("{happening}");
             }
         }
+    }
+}
+
+/// Of an argument: a duration that is one.
+fn pause(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("that is without a pause: write for example 30s or 5m".to_owned()),
+        pause => Ok(pause),
     }
 }
 

@@ -238,7 +238,7 @@ fn a_state_file_that_is_none_is_refused_with_the_place() {
         std::fs::write(&file, bytes).unwrap();
         let output = e2e::run(&["simulate", "--http", "127.0.0.1:0", "--state", file.to_str().unwrap()]);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.status.code(), Some(2), "{said}");
         assert!(
             said.contains(file.to_str().unwrap()) && said.contains(words) && said.contains("line "),
             "{said}"

@@ -39,6 +39,11 @@ fn wrong_usage_ends_with_2() {
         &["check", "surplus"],
         &["simulate", "--http", "here"],
         &["simulate", "--unix", "/nowhere/xapi", "--role-user", "ada:king"],
+        &["simulate", "--unix", "/nowhere/xapi", "--role-user", "ada:vm-admin", "--role-user", "ada:read-only"],
+        &["simulate", "--unix", "/nowhere/xapi", "--role-user", "root:read-only"],
+        &["simulate", "--unix", "/nowhere/xapi", "--crash-every", "0s"],
+        &["simulate", "--unix", "/nowhere/xapi", "--scenario", "/nowhere/scenario.toml"],
+        &["simulate", "--unix", "/nowhere/xapi", "--state", "/nowhere/state.db"],
     ] {
         let output = run(arguments);
         assert_eq!(code(&output), 2, "{arguments:?}: {}", said(&output));

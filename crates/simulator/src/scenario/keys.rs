@@ -116,16 +116,19 @@ impl<'p, 't> Keys<'p, 't> {
         key: &'static str,
         example: &str,
     ) -> Option<(Range<usize>, T)> {
-        if !self.entries.contains_key(key) {
-            self.asked.push(key);
-            self.wrong(
-                &self.span.clone(),
-                key,
-                format!("this key is missing, write for example {key} = {example}"),
-            );
-            return None;
-        }
+        self.demand(key, example)?;
         self.spanned(key)
+    }
+
+    /// Notes that a key which must be there is not; an example shows how to write it.
+    pub(super) fn demand(&mut self, key: &'static str, example: &str) -> Option<()> {
+        if self.entries.contains_key(key) {
+            return Some(());
+        }
+        self.asked.push(key);
+        let what = format!("this key is missing, write for example {key} = {example}");
+        self.wrong(&self.span.clone(), key, what);
+        None
     }
 
     /// The tables of an array, with their places; `None` where the key is wrong.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use smol_str::SmolStr;
 use toml::Spanned;
 use toml::de::DeTable;
@@ -35,7 +36,7 @@ const DOINGS: &[(&str, bool, Reader)] = &[
     ("half-open", true, |_| Some(Action::Reach(Reach::Silent))),
     ("drop-connections", false, |_| Some(Action::DropConnections)),
     ("end-sessions", false, |_| Some(Action::EndSessions)),
-    ("refuse-logins", false, |keys| Some(Action::RefuseLogins { count: keys.take("count").unwrap_or(1) })),
+    ("refuse-logins", false, |keys| Some(Action::RefuseLogins { count: count(keys)? })),
     ("forget-deletions", false, forget_deletions),
     ("restart-toolstack", false, |keys| {
         Some(Action::RestartToolstack { loses: keys.take("loses").unwrap_or_default() })
@@ -45,7 +46,7 @@ const DOINGS: &[(&str, bool, Reader)] = &[
     ("join-host", false, join_host),
     ("fail-over", false, |keys| Some(Action::FailOver { host: keys.take("host") })),
     ("emergency", true, emergency),
-    ("crash-vms", false, |keys| Some(Action::Crash { vm: keys.take("vm"), count: count(keys) })),
+    ("crash-vms", false, |keys| Some(Action::Crash { vm: keys.take("vm"), count: count(keys)? })),
     ("boot-storm", false, |keys| storm(keys, Kind::Boot)),
     ("shutdown-storm", false, |keys| storm(keys, Kind::Shutdown)),
     ("migration-storm", false, |keys| storm(keys, Kind::Migrate)),
@@ -169,7 +170,7 @@ fn spoil(keys: &mut Keys<'_, '_>) -> Option<Action> {
         keys.wrong(&span, "how", what);
         return None;
     };
-    Some(Action::Spoil { spoil: *spoil, count, methods: methods? })
+    Some(Action::Spoil { spoil: *spoil, count: count?, methods: methods? })
 }
 
 fn forget_deletions(keys: &mut Keys<'_, '_>) -> Option<Action> {
@@ -228,12 +229,19 @@ fn churn(keys: &mut Keys<'_, '_>) -> Option<Action> {
 }
 
 fn storm(keys: &mut Keys<'_, '_>, kind: Kind) -> Option<Action> {
-    let count = keys.required("count", "20")?;
-    Some(Action::Storm { kind, count })
+    keys.demand("count", "20")?;
+    Some(Action::Storm { kind, count: count(keys)? })
 }
 
-fn count(keys: &mut Keys<'_, '_>) -> usize {
-    keys.take("count").unwrap_or(1)
+/// How many; one where nothing is said. A step that does nothing is a mistake.
+fn count<T: DeserializeOwned + From<u8> + PartialEq>(keys: &mut Keys<'_, '_>) -> Option<T> {
+    match keys.spanned::<T>("count") {
+        Some((span, count)) if count == T::from(0) => {
+            keys.wrong(&span, "count", "write how many, at least 1");
+            None
+        }
+        counted => Some(counted.map_or(T::from(1), |(_, count)| count)),
+    }
 }
 
 /// The error that calls are answered with: its code, then its parameters.

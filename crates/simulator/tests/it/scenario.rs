@@ -75,6 +75,18 @@ fn what_is_wrong_is_told_with_line_and_key() {
             "line 3, column 8: step[0].rate: write how many changes a second, more than 0",
         ),
         (
+            "[[step]]\ndo = \"spoil\"\nhow = \"cut\"\ncount = 0",
+            "line 4, column 9: step[0].count: write how many, at least 1",
+        ),
+        (
+            "[[step]]\ndo = \"boot-storm\"\ncount = 0",
+            "line 3, column 9: step[0].count: write how many, at least 1",
+        ),
+        (
+            "[[step]]\ndo = \"boot-storm\"",
+            "line 1, column 1: step[0].count: this key is missing, write for example count = 20",
+        ),
+        (
             "[[step]]\ndo = \"emergency\"\nerror = \"HOST_STILL_BOOTING\"",
             "line 3, column 9: step[0].error: invalid type: string \"HOST_STILL_BOOTING\", expected a sequence",
         ),
