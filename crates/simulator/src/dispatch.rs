@@ -123,15 +123,14 @@ impl Pool {
             if let Some(failure) = self.trouble.stranded.get(host) {
                 return Answer::Early(failure.clone());
             }
-            let named = self.trouble.slave_of.as_deref();
-            if named.is_some() || !self.answers_at(&request.door) {
-                let address =
-                    named.unwrap_or_else(|| self.database.text("host", &self.coordinator(), "address"));
-                // What needs no session is answered anywhere.
-                if call.method != "system.listMethods" || named.is_some() {
-                    return Answer::Reply(Err(Failure::new("HOST_IS_SLAVE", [address])));
-                }
+            if let Some(address) = &self.trouble.slave_of {
+                return Answer::Reply(Err(Failure::new("HOST_IS_SLAVE", [address])));
             }
+        }
+        // What needs no session is answered anywhere.
+        if !self.answers_at(&request.door) && call.method != "system.listMethods" {
+            let address = self.coordinator_elsewhere().unwrap_or_else(|| self.coordinator_address());
+            return Answer::Reply(Err(Failure::new("HOST_IS_SLAVE", [address])));
         }
         match self.dispatch(request) {
             Ok(answer) => answer,
@@ -140,12 +139,19 @@ impl Pool {
     }
 
     /// Whether the host behind a door is the coordinator, which alone takes calls. A host that the pool does not have
-    /// was left behind by a state that was loaded since, and answers for it.
+    /// was left behind by a state that was loaded since, and answers for it. Of a host that joined another pool no door
+    /// does.
     pub(crate) fn answers_at(&self, door: &Door) -> bool {
         match door {
+            _ if self.coordinator_elsewhere().is_some() => false,
             Door::Local => true,
             Door::Network(host) => self.database.row("host", host).is_none() || self.coordinator() == *host,
         }
+    }
+
+    /// The address of the host that leads the pool.
+    pub(crate) fn coordinator_address(&self) -> SmolStr {
+        self.database.text("host", &self.coordinator(), "address").into()
     }
 
     /// Whether the host behind a door has crashed.
@@ -200,7 +206,9 @@ impl Pool {
         match handler.run(self, &arguments)? {
             Outcome::Done(value) => Ok(Answer::Reply(Ok(value))),
             // Only methods with an asynchronous form take their time.
-            Outcome::Lasting(_) => Err(failures::internal("Failure(\"a lasting operation without a task\")")),
+            Outcome::Lasting(_) | Outcome::Elsewhere => {
+                Err(failures::internal("Failure(\"a lasting operation without a task\")"))
+            }
         }
     }
 

@@ -4,6 +4,11 @@ use std::fmt::Display;
 
 use xapi::codec::Failure;
 
+/// An error that says all by its code.
+pub(crate) fn bare(code: &'static str) -> Failure {
+    Failure::new::<&str>(code, [])
+}
+
 pub(crate) fn handle_invalid(class: &str, reference: &str) -> Failure {
     Failure::new("HANDLE_INVALID", [class, reference])
 }

@@ -197,10 +197,11 @@ impl PoolHandle {
     /// `HOST_IS_SLAVE` with its address.
     ///
     /// # Errors
-    /// When it is not there.
+    /// When it is not there, or came by `pool.join` and so has a door of its own.
     pub fn fail_over(&self, host: &str) -> Result<(), Failure> {
         self.shared.with(|pool| {
             pool.known("host", host)?;
+            pool.assert_can_lead(host)?;
             pool.promote(host, 0);
             Ok(())
         })

@@ -34,6 +34,7 @@ mod methods;
 mod network;
 mod operation;
 mod options;
+mod peer;
 mod pool;
 mod random;
 mod roles;

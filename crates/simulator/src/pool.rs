@@ -14,6 +14,7 @@ use crate::clock::{Clock, Moment, Schedule};
 use crate::database::{Database, Occurrence};
 use crate::doors::Identity;
 use crate::legacy::Legacy;
+use crate::membership::{Arrivals, Joining, Seats};
 use crate::messages::Messages;
 use crate::options::Options;
 use crate::random::Random;
@@ -60,6 +61,12 @@ pub(crate) struct Pool {
     pub(crate) dormant_guests: HashMap<SmolStr, Struct>,
     /// Hosts that do not answer, whether or not the pool knows.
     pub(crate) dark_hosts: BTreeSet<SmolStr>,
+    /// Hosts that joined and keep their own doors.
+    pub(crate) seats: Seats,
+    /// Those that have not come up yet.
+    pub(crate) arrivals: Arrivals,
+    /// The way of this pool's own host into another.
+    pub(crate) joining: Joining,
     /// Loads that somebody asked for.
     pub(crate) churns: Vec<Churn>,
     /// How late the present step is done.
@@ -89,6 +96,12 @@ pub(crate) enum Step {
     HostUp(SmolStr),
     /// This host becomes the coordinator, and the counter of changes goes back by so many.
     Promote(SmolStr, u32),
+    /// This host, which another pool took in, restarts as a member.
+    Enter,
+    /// A host that was taken in comes up.
+    Arrive(SmolStr),
+    /// This host, which was ejected, has booted afresh.
+    StandAlone,
     /// A host's toolstack is restarted.
     RestartAgent(SmolStr),
     /// A host's restart comes to its next phase.
@@ -142,6 +155,9 @@ impl Pool {
             users: Vec::new(),
             dormant_guests: HashMap::new(),
             dark_hosts: BTreeSet::new(),
+            seats: Seats::new(),
+            arrivals: Arrivals::new(),
+            joining: Joining::default(),
             churns: Vec::new(),
             late: Duration::ZERO,
             log: Log::default(),
@@ -225,6 +241,9 @@ impl Pool {
             Step::GuestUp(vm, domain) => self.guest_up(&vm, domain),
             Step::HostUp(host) => self.host_up(&host),
             Step::Promote(host, lost) => self.promote(&host, lost),
+            Step::Enter => self.enter(),
+            Step::Arrive(host) => self.arrive(&host),
+            Step::StandAlone => self.stand_alone(),
             Step::RestartAgent(host) => self.restart_agent(&host),
             Step::Toolstack(host, next) => self.next_phase(&host, next),
             Step::LookAgain => self.judge_all(),

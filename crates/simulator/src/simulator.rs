@@ -11,6 +11,7 @@ use crate::builtin::{self, Size};
 use crate::doors::{self, DoorError, Identity, MemberDoor};
 use crate::handle::PoolHandle;
 use crate::options::Options;
+use crate::peer::{self, OwnDoors};
 use crate::pool::Pool;
 use crate::random::Random;
 use crate::shell::Shared;
@@ -43,6 +44,7 @@ pub struct Running {
     https: Option<SocketAddr>,
     unix: Option<PathBuf>,
     members: Vec<MemberDoor>,
+    spare_hosts: Vec<Running>,
     fingerprint: String,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -77,6 +79,17 @@ impl Simulator {
         let random = Random::new(options.seed);
         let pool = Pool::new(database, random, options, jiff::Timestamp::now());
         Ok(Simulator::with_pool(pool, notes)?)
+    }
+
+    /// A host that belongs to no pool yet, the n-th beside this one: freshly installed with the release of the pool's
+    /// coordinator, a pool of one, with the users of this pool. `pool.join` at its door lets it join any simulated pool of
+    /// that release, this one for example.
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn spare_host(beside: &PoolHandle, number: usize) -> Result<Self, DoorError> {
+        let pool = beside.shared().read(|pool| builtin::spare(number, pool, jiff::Timestamp::now()));
+        Simulator::with_pool(pool, LoadNotes::default())
     }
 
     /// What the state database held that was not taken; empty for the built-in pool.
@@ -116,6 +129,7 @@ impl Simulator {
             https: None,
             unix: None,
             members: Vec::new(),
+            spare_hosts: Vec::new(),
             fingerprint: self.identity.fingerprint.clone(),
             tasks: Vec::new(),
         };
@@ -135,6 +149,8 @@ impl Simulator {
             running.unix = Some(path);
         }
         running.tasks.push(tokio::spawn(self.shared.clone().drive()));
+        let own = OwnDoors { http: running.http, https: running.https };
+        running.tasks.push(tokio::spawn(peer::attend(self.shared.clone(), own)));
         Ok(running)
     }
 
@@ -216,6 +232,33 @@ impl Running {
         &self.members
     }
 
+    /// Opens doors for so many spare hosts ([`Simulator::spare_host`]), of the kinds that are open already (the Unix socket
+    /// aside): on the loopback addresses after those that are there for the pool's own hosts, with the same ports. They
+    /// close with this pool.
+    ///
+    /// # Errors
+    /// When the coordinator is not at an IPv4 loopback address, or an address cannot be taken.
+    pub async fn open_spare_hosts(&mut self, count: usize) -> Result<&[Running], DoorError> {
+        let hosts = self.pool().records("host").len();
+        for number in self.spare_hosts.len() + 1..=count {
+            let spare = Simulator::spare_host(&self.handle, number)?;
+            let place =
+                |own: Option<SocketAddr>| own.map(|own| doors::beside(own, hosts + number - 1)).transpose();
+            let doors = Doors { http: place(self.http)?, https: place(self.https)?, unix: None };
+            // A pool of one opens none of its own.
+            let running = Box::pin(spare.open(doors)).await?;
+            running.lead_nowhere_else();
+            self.spare_hosts.push(running);
+        }
+        Ok(&self.spare_hosts)
+    }
+
+    /// The spare hosts; none until they are opened.
+    #[must_use]
+    pub fn spare_hosts(&self) -> &[Running] {
+        &self.spare_hosts
+    }
+
     /// The SHA-256 fingerprint of the HTTPS certificate that the pool was made with, 64 lower-case hexadecimal digits.
     /// [`PoolHandle::fingerprint`] tells the one that is served now.
     #[must_use]
@@ -231,6 +274,9 @@ impl Running {
 
     /// Closes all doors and every connection, and stops time.
     pub async fn stop(mut self) {
+        for spare in std::mem::take(&mut self.spare_hosts) {
+            Box::pin(spare.stop()).await;
+        }
         for task in &self.tasks {
             task.abort();
         }

@@ -130,7 +130,7 @@ impl Pool {
     }
 
     /// What lives in xapi's memory alone is gone: rows and fields that are not stored, and whatever was under way.
-    fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.abandon_jobs();
         self.sessions.clear();
         self.owners.clear();
@@ -162,7 +162,7 @@ impl Pool {
 }
 
 /// How long a restart keeps calls out.
-fn down(clock: &crate::clock::Clock, way: Restart) -> Moment {
+pub(crate) fn down(clock: &crate::clock::Clock, way: Restart) -> Moment {
     match way {
         Restart::ByScript => brief(clock, STOPPED) + brief(clock, LOADING),
         Restart::ByItself => brief(clock, LOADING),

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use simulator::{CHURN_MAX, Doors, LoadError, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size};
+use simulator::{
+    CHURN_MAX, Doors, LoadError, Options, PoolHandle, Scenario, ScenarioProblem, Simulator, Size,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use xapi::model::schema::Role;
 
@@ -113,7 +115,9 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
     let mut names = BTreeSet::from([arguments.user.as_str()]);
     if let Some(again) = arguments.role_user.iter().find(|user| !names.insert(&user.name)) {
         let name = &again.name;
-        anstream::eprintln!("error: user {name:?} is given twice: one login has one role, and --user has all");
+        anstream::eprintln!(
+            "error: user {name:?} is given twice: one login has one role, and --user has all"
+        );
         return Ok(Answer::Misused);
     }
     let Some(scenario) = scenario(arguments) else { return Ok(Answer::Misused) };

@@ -86,6 +86,7 @@ impl Builder {
             ("xapi", "26.17"),
             ("xen", "4.17.5"),
             ("linux", "4.19.0+1"),
+            ("db_schema", xapi::model::schema::DATABASE_SCHEMA),
             ("hostname", name),
         ]);
         let host = self.row(

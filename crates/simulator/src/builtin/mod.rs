@@ -4,6 +4,7 @@
 mod hosts;
 mod large;
 mod machines;
+mod spare;
 mod storage;
 
 use smol_str::{SmolStr, format_smolstr};
@@ -15,6 +16,7 @@ use crate::pool::Pool;
 use crate::random::Random;
 
 pub use large::Size;
+pub(crate) use spare::spare;
 
 /// One gibibyte.
 const GIB: i64 = 1 << 30;
@@ -58,6 +60,10 @@ struct Builder {
 impl Builder {
     fn new(options: Options, epoch: jiff::Timestamp) -> Self {
         let random = Random::new(options.seed);
+        Builder::with(random, options, epoch)
+    }
+
+    fn with(random: Random, options: Options, epoch: jiff::Timestamp) -> Self {
         Builder { pool: Pool::new(Database::new(), random, options, epoch) }
     }
 

@@ -36,27 +36,7 @@ const ISOS: &[&str] = &["debian-13.1.0-amd64-netinst.iso", "guest-tools-8.4.iso"
 
 impl Builder {
     pub(super) fn storage(&mut self, site: &Site, shared: usize) -> Storage {
-        for kind in ["ext", "nfs", "iso"] {
-            self.row(
-                "SM",
-                vec![
-                    ("name_label", kind.to_uppercase().into()),
-                    ("type", kind.into()),
-                    ("vendor", "simulated".into()),
-                    ("version", "1.0".into()),
-                    ("capabilities", set(if kind == "iso" { LIBRARY_FEATURES } else { FEATURES })),
-                ],
-            );
-        }
-        let local = site
-            .hosts
-            .iter()
-            .map(|host| {
-                let sr = self.sr("Local storage", "ext", "user", false, 2000 * GIB);
-                self.plug(&sr, host, &[("device", "/dev/disk/by-id/nvme-simulated-part3")]);
-                sr
-            })
-            .collect();
+        let local = self.local_storage(site);
         let shared: Vec<SmolStr> = (1..=shared)
             .map(|number| {
                 let name = if number == 1 { "NFS flash".into() } else { format!("NFS flash {number}") };
@@ -92,6 +72,30 @@ impl Builder {
             self.write("pool", &pool, field, Value::String(shared.first().cloned().unwrap_or_default()));
         }
         Storage { local, shared, tools }
+    }
+
+    /// The drivers for storage, and the disks in the hosts themselves.
+    pub(super) fn local_storage(&mut self, site: &Site) -> Vec<SmolStr> {
+        for kind in ["ext", "nfs", "iso"] {
+            self.row(
+                "SM",
+                vec![
+                    ("name_label", kind.to_uppercase().into()),
+                    ("type", kind.into()),
+                    ("vendor", "simulated".into()),
+                    ("version", "1.0".into()),
+                    ("capabilities", set(if kind == "iso" { LIBRARY_FEATURES } else { FEATURES })),
+                ],
+            );
+        }
+        site.hosts
+            .iter()
+            .map(|host| {
+                let sr = self.sr("Local storage", "ext", "user", false, 2000 * GIB);
+                self.plug(&sr, host, &[("device", "/dev/disk/by-id/nvme-simulated-part3")]);
+                sr
+            })
+            .collect()
     }
 
     fn sr(&mut self, name: &str, kind: &str, content: &str, shared: bool, size: i64) -> SmolStr {

@@ -10,6 +10,7 @@ use smol_str::SmolStr;
 use tokio::task::JoinHandle;
 
 use super::{DoorError, Identity, open_http, open_https};
+use crate::peer::OwnDoors;
 use crate::shell::Shared;
 
 /// Where one member of a pool can be called.
@@ -39,14 +40,12 @@ pub(crate) fn open_members(
     });
     let mut opened = Vec::new();
     for host in hosts.into_iter().filter(|host| *host != coordinator) {
-        let step = u32::try_from(opened.len() + 1).unwrap_or(u32::MAX);
+        let step = opened.len() + 1;
         let mut door = MemberDoor { host, http: None, https: None, fingerprint: String::new() };
-        let mut place = None;
         if let Some(address) = http {
             let address = beside(address, step)?;
             let (address, task) = open_http(shared.clone(), address, door.host.clone())?;
             door.http = Some(address);
-            place = Some(address);
             tasks.push(task);
         }
         if let Some(address) = https {
@@ -59,24 +58,20 @@ pub(crate) fn open_members(
             });
             let (address, task) = open_https(shared.clone(), address, door.host.clone())?;
             door.https = Some(address);
-            place = Some(address);
             tasks.push(task);
         }
-        if let Some(place) = place {
-            announce(shared, &door.host, place, https.is_some());
-        }
+        announce(shared, &door.host, OwnDoors { http: door.http, https: door.https });
         opened.push(door);
     }
-    if let Some(place) = https.or(http) {
-        announce(shared, &coordinator, place, https.is_some());
-    }
+    announce(shared, &coordinator, OwnDoors { http, https });
     Ok(opened)
 }
 
-/// The address of a member: so many steps after the coordinator's.
-fn beside(address: SocketAddr, step: u32) -> Result<SocketAddr, DoorError> {
+/// The address of another host: so many steps after the coordinator's.
+pub(crate) fn beside(address: SocketAddr, step: usize) -> Result<SocketAddr, DoorError> {
     let refused = || DoorError::Members { place: address.to_string() };
     let IpAddr::V4(ip) = address.ip() else { return Err(refused()) };
+    let step = u32::try_from(step).unwrap_or(u32::MAX);
     let next = u32::from(ip).checked_add(step).map(Ipv4Addr::from).filter(Ipv4Addr::is_loopback);
     match next {
         Some(next) if ip.is_loopback() => Ok(SocketAddr::new(next.into(), address.port())),
@@ -84,8 +79,9 @@ fn beside(address: SocketAddr, step: u32) -> Result<SocketAddr, DoorError> {
     }
 }
 
-/// Writes a host's address. Where only plain HTTP is open the port is in it, for clients that take port 80 otherwise.
-fn announce(shared: &Shared, host: &SmolStr, place: SocketAddr, secure: bool) {
-    let address = if secure { place.ip().to_string() } else { place.to_string() };
-    shared.with(|pool| pool.database.write("host", host, "address", address));
+/// Writes a host's address.
+fn announce(shared: &Shared, host: &SmolStr, doors: OwnDoors) {
+    if let Some(address) = doors.address() {
+        shared.with(|pool| pool.database.write("host", host, "address", address));
+    }
 }

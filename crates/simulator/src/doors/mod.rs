@@ -2,6 +2,7 @@
 
 mod identity;
 mod listen;
+mod member;
 mod members;
 mod network;
 mod place;
@@ -13,7 +14,7 @@ mod state;
 pub(crate) use identity::Identity;
 pub(crate) use listen::{open_http, open_https, open_unix};
 pub use members::MemberDoor;
-pub(crate) use members::open_members;
+pub(crate) use members::{beside, open_members};
 
 /// Why a door cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -26,9 +27,9 @@ pub enum DoorError {
         /// Why.
         source: std::io::Error,
     },
-    /// Members have no address beside the coordinator's.
+    /// Other hosts have no address beside the coordinator's.
     #[error(
-        "cannot open doors for members beside {place}: the coordinator must be at an IPv4 loopback address"
+        "cannot open doors for other hosts beside {place}: the coordinator must be at an IPv4 loopback address"
     )]
     Members {
         /// Where the coordinator listens.

@@ -9,8 +9,9 @@ use smol_str::{SmolStr, format_smolstr};
 use xapi::codec::{Call, Limits, json, xml};
 
 use super::responses::{self, Body, Refused, Wire};
-use super::{network, spoilt, state};
+use super::{member, network, spoilt, state};
 use crate::dispatch::{Door, Request};
+use crate::membership::handover;
 use crate::shell::{Answered, Shared};
 use crate::tasks::Origin;
 use crate::toolstack::Phase;
@@ -37,6 +38,9 @@ pub(super) async fn answer(
     if head_length(&request) > HEAD_MAX {
         return Ok(responses::server_error("Http_svr.Too_large"));
     }
+    if request.uri().path() == handover::PATH {
+        return Ok(member::answer(shared, &door, request).await);
+    }
     if request.method() == Method::OPTIONS {
         return Ok(responses::preflight());
     }
@@ -48,7 +52,7 @@ pub(super) async fn answer(
     }
     let wire = if request.uri().path().starts_with("/jsonrpc") { Wire::Json } else { Wire::Xml };
     let origin = origin(&request);
-    let body = match body(request).await {
+    let body = match body(request, BODY_MAX).await {
         Ok(body) => body,
         Err(why) => {
             shared.with(|pool| pool.calls.malformed += 1);
@@ -103,11 +107,12 @@ fn decode(wire: Wire, body: &Bytes) -> Result<(Call, responses::Envelope), Strin
     }
 }
 
-async fn body(request: HttpRequest<Incoming>) -> Result<Bytes, &'static str> {
+/// The body of a request, if it is no longer than so many bytes.
+pub(super) async fn body(request: HttpRequest<Incoming>, most: usize) -> Result<Bytes, &'static str> {
     if request.headers().contains_key(TRANSFER_ENCODING) || !request.headers().contains_key(CONTENT_LENGTH) {
         return Err("Http_svr.Client_requested_unsupported_transfer");
     }
-    match Limited::new(request.into_body(), BODY_MAX).collect().await {
+    match Limited::new(request.into_body(), most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err("Http_svr.Body_too_large"),
         Err(_) => Err("End_of_file"),

@@ -14,9 +14,10 @@ pub(super) const PATH: &str = "/pool/xmldbdump";
 
 /// Answers with the state, or asks for a session.
 pub(super) fn answer(shared: &Shared, door: &Door, request: &HttpRequest<Incoming>) -> Response<Body> {
-    let admitted = *door == Door::Local
-        || session(request)
-            .is_some_and(|session| shared.with(|pool| pool.answers_at(door) && pool.admit(&session).is_ok()));
+    let admitted = shared.with(|pool| {
+        pool.answers_at(door)
+            && (*door == Door::Local || session(request).is_some_and(|session| pool.admit(&session).is_ok()))
+    });
     if !admitted {
         return responses::unauthorised();
     }
@@ -24,7 +25,7 @@ pub(super) fn answer(shared: &Shared, door: &Door, request: &HttpRequest<Incomin
 }
 
 /// The session that the query or the cookie names.
-fn session(request: &HttpRequest<Incoming>) -> Option<String> {
+pub(super) fn session(request: &HttpRequest<Incoming>) -> Option<String> {
     let named = |text: &str| {
         form_urlencoded::parse(text.as_bytes())
             .find(|(name, _)| name == "session_id")

@@ -11,6 +11,7 @@ use xapi::codec::Failure;
 
 use crate::methods::Entry;
 use crate::pool::Pool;
+pub(crate) use power::BOOTING;
 
 /// Methods of hosts.
 pub(crate) const METHODS: &[Entry] = &[

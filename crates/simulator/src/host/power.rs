@@ -17,7 +17,7 @@ use crate::toolstack::Restart;
 type Answered = Result<Outcome, Failure>;
 
 /// From power to a host that takes VMs; seconds at speed 1.
-const BOOTING: f64 = 120.0;
+pub(crate) const BOOTING: f64 = 120.0;
 /// From the answer to `restart_agent` until the restart; seconds at speed 1.
 const ANSWERING: f64 = 1.0;
 /// The answer takes its time in a quick pool, too.

@@ -9,8 +9,8 @@ use crate::pool::{Pool, Step};
 use crate::tasks::Outcome;
 use crate::toolstack::Restart;
 
-/// Between the answer and the restart of all toolstacks; seconds at speed 1.
-const FUSE: f64 = 10.0;
+/// Between the answer to a change of roles and the restart of toolstacks; seconds at speed 1.
+pub(super) const FUSE: f64 = 10.0;
 
 /// `pool.designate_new_master`: agreed at once, done when the toolstacks restart.
 pub(super) fn designate(pool: &mut Pool, a: &Arguments) -> Result<Outcome, Failure> {
@@ -21,6 +21,7 @@ pub(super) fn designate(pool: &mut Pool, a: &Arguments) -> Result<Outcome, Failu
     }
     if !pool.is_coordinator(&host) {
         pool.assert_live(&host)?;
+        pool.assert_can_lead(&host)?;
         pool.schedule.add(pool.clock.now() + pool.clock.lasting(FUSE), Step::Promote(host, 0));
     }
     Ok(Value::VOID.into())
@@ -32,6 +33,7 @@ pub(crate) fn take_over(pool: &mut Pool, host: &str) -> Result<(), Failure> {
     if pool.ha_enabled() {
         return Err(Failure::new::<SmolStr>("HA_IS_ENABLED", []));
     }
+    pool.assert_on_its_own()?;
     let host = SmolStr::new(host);
     if !pool.is_coordinator(&host) {
         let lost = pool.changes_since_copy();

@@ -11,7 +11,7 @@ use crate::pool::Pool;
 use crate::tasks::Outcome;
 
 /// Fields that a new host shares with the coordinator: both run the same release.
-const ALIKE: &[&str] = &[
+pub(crate) const ALIKE: &[&str] = &[
     "API_version_major",
     "API_version_minor",
     "API_version_vendor",
@@ -38,7 +38,7 @@ pub(crate) struct NewHost {
 /// What a new host's control domain takes of its memory, in bytes.
 const CONTROL_MEMORY: i64 = 4 << 30;
 
-/// `pool.eject`: a member leaves with its local storage, and becomes a pool of its own elsewhere.
+/// `pool.eject`: a member leaves with its local storage, and becomes a pool of its own: at its door if it has one.
 pub(super) fn eject(pool: &mut Pool, a: &Arguments) -> Result<Outcome, Failure> {
     let host = SmolStr::new(a.text(0));
     pool.known("host", &host)?;
@@ -58,6 +58,7 @@ pub(super) fn eject(pool: &mut Pool, a: &Arguments) -> Result<Outcome, Failure> 
     let operation = Operation::lasting(10.0, move |pool: &mut Pool| {
         pool.known("host", &gone)?;
         assert_empty(pool, &gone)?;
+        pool.unseat(&gone);
         pool.remove_host(&gone);
         Ok(Value::VOID)
     });
@@ -105,9 +106,6 @@ impl Pool {
         self.add_control_domain(&host, &new.name);
         self.add_cards_like(&coordinator, &host, &new.address);
         self.join_storage(&coordinator, &host);
-        let uuid = SmolStr::new(self.database.text("host", &host, "uuid"));
-        let body = format!("Server '{}' has joined the pool", new.name);
-        self.alert("HOST_JOINED_POOL", 5, "host", &uuid, body);
         host
     }
 
@@ -172,7 +170,7 @@ impl Pool {
     }
 
     /// Shared storage is plugged as the coordinator's is.
-    fn join_storage(&mut self, coordinator: &str, host: &SmolStr) {
+    pub(super) fn join_storage(&mut self, coordinator: &str, host: &SmolStr) {
         for pbd in self.database.words("host", coordinator, "PBDs") {
             let sr = SmolStr::new(self.database.text("PBD", &pbd, "SR"));
             if sr != NULL_REF && self.database.truth("SR", &sr, "shared") {

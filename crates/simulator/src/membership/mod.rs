@@ -1,20 +1,33 @@
-//! What concerns the pool as a whole: who belongs to it, and high availability.
+//! What concerns the pool as a whole: who belongs to it, how a host comes to it from another pool and leaves it again, and
+//! high availability.
 
 mod availability;
+mod checks;
 mod coordinator;
+pub(crate) mod handover;
 mod hosts;
+mod independence;
+mod joining;
+mod receiving;
+mod transplant;
 
 use smol_str::SmolStr;
 use xapi::Value;
 
 use crate::methods::Entry;
 use crate::pool::Pool;
+pub(crate) use checks::{Target, assert as assert_may_join};
+use coordinator::FUSE;
 pub(crate) use coordinator::take_over;
-pub(crate) use hosts::NewHost;
+pub(crate) use hosts::{ALIKE, NewHost};
+pub(crate) use joining::{Errand, Home, Joining, Wish};
+pub(crate) use receiving::{Arrivals, Seats};
 
 /// Methods of the pool.
 pub(crate) const METHODS: &[Entry] = &[
     ("pool", "designate_new_master", coordinator::designate),
+    ("pool", "join", joining::join),
+    ("pool", "join_force", joining::join_force),
     ("pool", "eject", hosts::eject),
     ("pool", "enable_ha", availability::enable),
     ("pool", "disable_ha", availability::disable),

@@ -207,13 +207,22 @@ impl Pool {
     }
 
     fn fail_over(&mut self, host: Option<&SmolStr>, random: &mut Random) -> String {
-        let member = |pool: &Pool, host: &SmolStr| !pool.is_coordinator(host) && pool.is_live(host);
-        match self.named_or_some("host", host, random, member) {
-            Ok(host) => {
+        let member = |pool: &Pool, host: &SmolStr| {
+            !pool.is_coordinator(host) && pool.is_live(host) && pool.assert_can_lead(host).is_ok()
+        };
+        let host = match self.named_or_some("host", host, random, member) {
+            Ok(host) => host,
+            Err(why) => return why,
+        };
+        let name = self.name("host", &host);
+        match self.assert_can_lead(&host) {
+            Ok(()) => {
                 self.promote(&host, 0);
-                format!("host {} becomes the coordinator", self.name("host", &host))
+                format!("host {name} becomes the coordinator")
             }
-            Err(why) => why,
+            Err(failure) => {
+                format!("nothing happens: host {name} does not become the coordinator: {failure}")
+            }
         }
     }
 

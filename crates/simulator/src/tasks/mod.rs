@@ -50,6 +50,8 @@ enum Work {
     Call(Handler, Arguments),
     /// Under way.
     Operation(Operation),
+    /// Under way at another pool's door.
+    Elsewhere,
     /// Done, or nothing to wait for.
     Nothing,
 }
@@ -60,6 +62,8 @@ pub(crate) enum Outcome {
     Done(Value),
     /// Something that takes its time.
     Lasting(Operation),
+    /// Something that another pool's door decides; [`Pool::come_back`] tells how it went.
+    Elsewhere,
 }
 
 impl From<Value> for Outcome {
@@ -186,6 +190,11 @@ impl Pool {
         match handler.run(self, &arguments) {
             Ok(Outcome::Done(value)) => self.complete(task, Ok(value)),
             Err(failure) => self.complete(task, Err(failure)),
+            Ok(Outcome::Elsewhere) => {
+                if let Some(job) = self.jobs.get_mut(task) {
+                    job.work = Work::Elsewhere;
+                }
+            }
             Ok(Outcome::Lasting(operation)) => {
                 self.take_up(&operation, task);
                 let now = self.clock.now();
@@ -233,6 +242,16 @@ impl Pool {
                     job.work = Work::Operation(operation);
                 }
             }
+        }
+    }
+
+    /// What another pool's door was asked for has come to an end. The task may be gone meanwhile.
+    pub(crate) fn come_back(&mut self, task: &SmolStr, reply: Reply) {
+        if let Some(job) = self.jobs.get_mut(task)
+            && matches!(job.work, Work::Elsewhere)
+        {
+            job.work = Work::Nothing;
+            self.complete(task, reply);
         }
     }
 

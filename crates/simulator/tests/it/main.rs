@@ -11,6 +11,7 @@ mod doors;
 mod events;
 mod generated;
 mod host;
+mod join;
 mod legacy;
 mod lifecycle;
 mod making;
