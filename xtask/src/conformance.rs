@@ -41,7 +41,13 @@ pub(crate) fn run() -> Result<Counts> {
         python
     });
     counts += checked(&format!("XenAPI {} of PyPI", clients::XENAPI), python, |pool| {
-        vec![pool.http.clone(), pool.https.clone(), pool.unix.clone(), pool.password.clone()]
+        vec![
+            pool.http.clone(),
+            pool.https.clone(),
+            pool.unix.clone(),
+            pool.password.clone(),
+            pool.spare_host.clone(),
+        ]
     })?;
     let node = if setup::has_program("node") { clients::xen_api(&target)? } else { None };
     let node = match node {
@@ -57,7 +63,7 @@ pub(crate) fn run() -> Result<Counts> {
         }
     };
     counts += checked(&format!("xen-api {} of npm", clients::XEN_API), node, |pool| {
-        vec![pool.https.clone(), pool.password.clone()]
+        vec![pool.https.clone(), pool.password.clone(), pool.spare_host.clone()]
     })?;
     Ok(counts)
 }
@@ -115,6 +121,8 @@ struct Pool {
     https: String,
     unix: String,
     password: String,
+    /// HTTPS of a host that belongs to no pool yet.
+    spare_host: String,
     _folder: tempfile::TempDir,
 }
 
@@ -126,7 +134,15 @@ impl Pool {
         let socket: PathBuf = folder.path().join("xapi");
         let mut command = Command::new(daemon);
         command.args(["simulate", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0", "--unix"]).arg(&socket);
-        command.args(["--members", "--speed", SPEED, "--role-user", "watcher:read-only"]);
+        command.args([
+            "--members",
+            "--spare-hosts",
+            "1",
+            "--speed",
+            SPEED,
+            "--role-user",
+            "watcher:read-only",
+        ]);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let mut process = command.spawn().context("starting the simulated pool")?;
         let stdout = process.stdout.take().context("the simulated pool has no standard output")?;
@@ -137,6 +153,7 @@ impl Pool {
             https: String::new(),
             unix,
             password: String::new(),
+            spare_host: String::new(),
             _folder: folder,
         };
         for line in BufReader::new(stdout).lines() {
@@ -145,6 +162,7 @@ impl Pool {
                 Some(("http", value)) => pool.http = value.into(),
                 Some(("https", value)) => pool.https = value.into(),
                 Some(("password", value)) => pool.password = value.into(),
+                Some(("spare host", value)) if value.starts_with("https:") => pool.spare_host = value.into(),
                 // Its last line; it must not be kept from writing it.
                 None if line.starts_with("It runs until") => return Ok(pool),
                 _ => {}

@@ -24,6 +24,7 @@ Examples:
   xapiary simulate --https 127.0.0.1:8443 --role-user ada:vm-admin --role-user bob:read-only
   xapiary simulate --state /var/lib/xcp/state.db --https [::1]:0
   xapiary simulate --http 127.0.0.1:8080 --hosts 64 --vms 5000 --churn 100
+  xapiary simulate --https 127.0.0.1:8443 --members --spare-hosts 2
   xapiary simulate --https 127.0.0.1:8443 --scenario flaky-network.toml")]
 pub(super) struct Arguments {
     /// Open a plain HTTP door at ADDRESS:PORT (port 0: any free one)
@@ -38,6 +39,10 @@ pub(super) struct Arguments {
     /// Open doors for the pool's other hosts, too: at the loopback addresses after the first one, with its port
     #[arg(long)]
     members: bool,
+    /// Open doors for so many hosts that belong to no pool yet, 50 at most: at the loopback addresses after those of the
+    /// pool's hosts, with its port. `pool.join` at such a door lets the host join a pool
+    #[arg(long, value_name = "N", value_parser = 1..=50)]
+    spare_hosts: Option<i64>,
     /// Begin with a copy of a real pool's state database (/var/lib/xcp/state.db)
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -108,9 +113,15 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
         anstream::eprintln!("error: --speed {} is no speed: give a number above 0", arguments.speed);
         return Ok(Answer::Misused);
     }
-    if arguments.members && arguments.http.is_none() && arguments.https.is_none() {
-        anstream::eprintln!("error: --members opens doors beside --http or --https: give one of them, too");
-        return Ok(Answer::Misused);
+    for (option, given) in
+        [("--members", arguments.members), ("--spare-hosts", arguments.spare_hosts.is_some())]
+    {
+        if given && arguments.http.is_none() && arguments.https.is_none() {
+            anstream::eprintln!(
+                "error: {option} opens doors beside --http or --https: give one of them, too"
+            );
+            return Ok(Answer::Misused);
+        }
     }
     let mut names = BTreeSet::from([arguments.user.as_str()]);
     if let Some(again) = arguments.role_user.iter().find(|user| !names.insert(&user.name)) {
@@ -160,6 +171,10 @@ pub(super) async fn simulate(arguments: &Arguments) -> Result<Answer> {
         running.open_members().await.context("opening the members' doors")?;
     }
     running.lead_nowhere_else();
+    if let Some(count) = arguments.spare_hosts {
+        let opened = running.open_spare_hosts(usize::try_from(count)?).await;
+        opened.context("opening the spare hosts' doors")?;
+    }
     describe(arguments, &simulator, &running);
     systemd::ready("simulating a pool");
     let pool = running.pool();
@@ -314,6 +329,16 @@ fn describe(arguments: &Arguments, simulator: &Simulator, running: &simulator::R
         }
         if member.https.is_some() {
             anstream::println!("member's fingerprint: sha256:{}", member.fingerprint);
+        }
+    }
+    for spare in running.spare_hosts() {
+        for (scheme, address) in [("http", spare.http_address()), ("https", spare.https_address())] {
+            if let Some(address) = address {
+                anstream::println!("spare host: {scheme}://{address}");
+            }
+        }
+        if spare.https_address().is_some() {
+            anstream::println!("spare host's fingerprint: sha256:{}", spare.fingerprint());
         }
     }
     anstream::println!("user: {}", arguments.user);

@@ -1,7 +1,7 @@
 // Follows a simulated pool with the package xen-api and checks what it collects.
 //
-// Run by `cargo xtask test-conformance`, which starts the pool. By hand: conformance.mjs URL PASSWORD, against
-// `xapiary simulate --members --speed 10`. Prints one line for each check; ends with 1 when one failed.
+// Run by `cargo xtask test-conformance`, which starts the pool. By hand: conformance.mjs URL PASSWORD SPARE_HOST_URL,
+// against `xapiary simulate --members --spare-hosts 1 --speed 10`. Prints one line for each check; ends with 1 when one failed.
 
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
@@ -9,14 +9,14 @@ import { setTimeout as pause } from 'node:timers/promises'
 
 import { createClient } from 'xen-api'
 
-const [url, password] = process.argv.slice(2)
+const [url, password, spareHost] = process.argv.slice(2)
 // Tasks come and go with these very checks.
 const PASSING = 'task'
 const PATIENCE = 30_000
 
-const connect = watchEvents =>
+const connect = (watchEvents, to = url) =>
   createClient({
-    url,
+    url: to,
     auth: { user: 'root', password },
     allowUnauthorized: true,
     // How long it rests after a poll that failed; a minute unless told.
@@ -176,6 +176,28 @@ const checks = {
     await until('a change at the new coordinator', () => follower.getObject(copy, undefined))
     await asker.call('VM.destroy', copy)
     await same()
+  },
+
+  async join() {
+    const joiner = connect(false, spareHost)
+    await joiner.connect()
+    const [host] = Object.values(await joiner.call('host.get_all_records'))
+    const coordinator = await asker.call('host.get_address', follower.pool.master)
+    await joiner.call('pool.join', coordinator, 'root', password)
+    const joined = () =>
+      Object.values(follower.objects.all).find(object => object.uuid === host.uuid && object.$type === 'host')
+    await until('the new host', () => joined()?.enabled)
+    await same()
+    // The new host's door leads this client to the coordinator.
+    const refused = error => error.code === 'HOST_IS_SLAVE'
+    await until('a refusal', () => joiner.call('pool.get_all').then(() => false, refused))
+    await joiner.disconnect()
+    await joiner.connect()
+    assert.equal(joiner._url.hostname, coordinator)
+    await joiner.call('pool.eject', joined().$ref)
+    await until('its end', () => joined() === undefined)
+    await same()
+    await joiner.disconnect()
   },
 }
 

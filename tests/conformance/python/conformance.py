@@ -1,7 +1,7 @@
 """Works a simulated pool with the package XenAPI and checks what it sees.
 
 Run by `cargo xtask test-conformance`, which starts the pool. By hand: conformance.py HTTP_URL HTTPS_URL SOCKET_PATH
-PASSWORD, against `xapiary simulate --members --speed 10 --role-user watcher:read-only`. Prints one line for each check; ends with 1 when one failed.
+PASSWORD SPARE_HOST_URL, against `xapiary simulate --members --spare-hosts 1 --speed 10 --role-user watcher:read-only`. Prints one line for each check; ends with 1 when one failed.
 """
 
 import http.client
@@ -17,7 +17,7 @@ import XenAPI
 
 import dump
 
-HTTP, HTTPS, SOCKET, PASSWORD = sys.argv[1:5]
+HTTP, HTTPS, SOCKET, PASSWORD, SPARE_HOST = sys.argv[1:6]
 # Classes whose objects are neither rows of the dump nor, as a rule, there for long: tasks of these very checks.
 PASSING = {"message", "session", "task"}
 PATIENCE = 30.0
@@ -328,6 +328,22 @@ def patiently(call, *arguments):
             time.sleep(0.02)
 
 
+def changes_sides(expected):
+    """Waits until a login at the spare host's door ends so: with a session, or with this error."""
+    begun = time.monotonic()
+    while True:
+        try:
+            session = patiently(log_in, SPARE_HOST)
+        except XenAPI.Failure as failure:
+            found, session = failure.details, None
+        else:
+            found = ["a session"]
+        if found == expected:
+            return session
+        assert time.monotonic() - begun < PATIENCE, f"{found}, never {expected}"
+        time.sleep(0.02)
+
+
 def check_restart(session):
     """The event loop over a restart of the toolstack, in which somebody destroys what the loop knows."""
     x = session.xenapi
@@ -403,6 +419,32 @@ def wait_for_guest(session, vm):
         time.sleep(0.02)
 
 
+def check_join(session):
+    """A script works at the new host's door, and the pool shows the host; then it is ejected."""
+    x, spare = session.xenapi, log_in(SPARE_HOST)
+    uuid = only(spare.xenapi.host.get_all_records().values(), "the spare host")["uuid"]
+    fails("SESSION_AUTHENTICATION_FAILED", spare.xenapi.pool.join, "127.0.0.1", "root", "wrong")
+    fails("JOINING_HOST_CONNECTION_FAILED", spare.xenapi.pool.join, "127.0.0.1:1", "root", PASSWORD)
+    fails("JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS", x.pool.join, "127.0.0.3", "root", PASSWORD)
+    token = x.event_from(["host"], "", 0.0)["token"]
+    spare.xenapi.pool.join("127.0.0.1", "root", PASSWORD)
+    seen, begun = {}, time.monotonic()
+    while not seen.get("enabled"):
+        assert time.monotonic() - begun < PATIENCE, f"the host does not come up: {seen}"
+        batch = x.event_from(["host"], token, 5.0)
+        token = batch["token"]
+        seen = next((e["snapshot"] for e in batch["events"] if e["snapshot"]["uuid"] == uuid), seen)
+    host = x.host.get_by_uuid(uuid)
+    assert x.host.get_record(host) == seen
+    assert x.host_metrics.get_record(seen["metrics"])["live"]
+    changes_sides(["HOST_IS_SLAVE", "127.0.0.1"])
+    x.pool.eject(host)
+    fails("UUID_INVALID", x.host.get_by_uuid, uuid)
+    alone = changes_sides(["a session"])
+    assert only(alone.xenapi.host.get_all_records().values(), "the host")["uuid"] != uuid
+    alone.xenapi.session.logout()
+
+
 def run(name, check, session):
     begun = time.monotonic()
     try:
@@ -424,6 +466,7 @@ def main():
         session = patiently(enter)
         for check in checks:
             failed += run(f"{door}: {check.__name__.removeprefix('check_')}", check, session)
+    failed += run("https: join", check_join, log_in(HTTPS))
     sys.exit(1 if failed else 0)
 
 

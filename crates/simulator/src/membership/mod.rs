@@ -2,6 +2,7 @@
 //! high availability.
 
 mod availability;
+mod carrying;
 mod checks;
 mod coordinator;
 pub(crate) mod handover;
