@@ -426,12 +426,12 @@ def check_join(session):
     fails("SESSION_AUTHENTICATION_FAILED", spare.xenapi.pool.join, "127.0.0.1", "root", "wrong")
     fails("JOINING_HOST_CONNECTION_FAILED", spare.xenapi.pool.join, "127.0.0.1:1", "root", PASSWORD)
     fails("JOINING_HOST_CANNOT_BE_MASTER_OF_OTHER_HOSTS", x.pool.join, "127.0.0.3", "root", PASSWORD)
-    token = x.event_from(["host"], "", 0.0)["token"]
+    token = session.xenapi_request("event.from", (["host"], "", 0.0))["token"]
     spare.xenapi.pool.join("127.0.0.1", "root", PASSWORD)
     seen, begun = {}, time.monotonic()
     while not seen.get("enabled"):
         assert time.monotonic() - begun < PATIENCE, f"the host does not come up: {seen}"
-        batch = x.event_from(["host"], token, 5.0)
+        batch = session.xenapi_request("event.from", (["host"], token, 5.0))
         token = batch["token"]
         seen = next((e["snapshot"] for e in batch["events"] if e["snapshot"]["uuid"] == uuid), seen)
     host = x.host.get_by_uuid(uuid)

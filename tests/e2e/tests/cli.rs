@@ -50,6 +50,8 @@ fn wrong_usage_ends_with_2() {
         ],
         &["simulate", "--unix", "/nowhere/xapi", "--role-user", "root:read-only"],
         &["simulate", "--unix", "/nowhere/xapi", "--crash-every", "0s"],
+        &["simulate", "--unix", "/nowhere/xapi", "--spare-hosts", "1"],
+        &["simulate", "--http", "127.0.0.1:0", "--spare-hosts", "0"],
         &["simulate", "--unix", "/nowhere/xapi", "--scenario", "/nowhere/scenario.toml"],
         &["simulate", "--unix", "/nowhere/xapi", "--state", "/nowhere/state.db"],
     ] {

@@ -5,6 +5,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use xapi::codec::Limits;
+use xapi::transport::{Endpoint, Trust};
+use xapi::{Client, Settings, Value, Wire};
 
 fn scenario(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/scenarios").join(name)
@@ -82,6 +89,40 @@ fn a_wrong_scenario_is_refused_with_file_line_and_key() {
         let output = e2e::run(&[&["simulate", "--http", "127.0.0.1:0"], wrong].concat());
         assert_eq!(output.status.code(), Some(2), "{wrong:?}");
     }
+}
+
+/// A client of one door at plain HTTP.
+fn client(address: &str) -> Client {
+    let endpoint = Endpoint::new(format!("http://{address}").parse().unwrap(), Trust::None).unwrap();
+    Client::new(Settings {
+        endpoint,
+        members: Vec::new(),
+        pool_uuid: None,
+        user: "root".to_owned(),
+        password: Arc::new(SecretString::from("simulated")),
+        originator: "e2e".to_owned(),
+        user_agent: "e2e".to_owned(),
+        call_timeout: Duration::from_secs(60),
+        limits: Limits::default(),
+        wire: Wire::Auto,
+    })
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_spare_host_of_one_process_joins_the_pool_of_another() {
+    let address = |lines: &[String], name: &str| {
+        let found = lines.iter().find_map(|line| line.strip_prefix(&format!("{name}: http://")));
+        found.unwrap_or_else(|| panic!("no {name} in {lines:?}")).to_owned()
+    };
+    let mut one = Simulate::start(&["--spare-hosts", "1"]);
+    let spare = address(&one.lines_to("It runs"), "spare host");
+    let mut other = Simulate::start(&["--seed", "2"]);
+    let pool = address(&other.lines_to("It runs"), "http");
+    let arguments = [pool.as_str().into(), "root".into(), "simulated".into()];
+    client(&spare).call("pool.join", &arguments).await.unwrap();
+    let found = client(&pool).call("host.get_by_name_label", &["xen-spare-1".into()]).await.unwrap();
+    assert_eq!(found.as_array().map(<[Value]>::len), Some(1));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(crate) struct Arrival {
     rows: Transplant,
 }
 
-/// Why a host of its own process, or of its own pool, leads nobody.
+/// Why a host that keeps its own door leads nobody: the database of its pool never comes to it.
 pub(super) const CANNOT_LEAD: &str =
     "a simulated host that joined by pool.join cannot become the coordinator";
 
