@@ -1,7 +1,7 @@
 //! Signs of life of the daemon's parts, for the watchdog: who does not beat in time hangs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 /// Where one part shows that it makes progress.
@@ -15,7 +15,16 @@ pub(crate) struct Pulse {
 /// All parts and how often each must beat.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pulses {
-    parts: Arc<Mutex<Vec<(String, Pulse, Duration)>>>,
+    parts: Arc<Mutex<Vec<Part>>>,
+}
+
+/// A part that is to beat until it ends.
+#[derive(Debug)]
+struct Part {
+    name: String,
+    began: Instant,
+    last: Weak<AtomicU64>,
+    limit: Duration,
 }
 
 impl Pulse {
@@ -23,17 +32,24 @@ impl Pulse {
     pub(crate) fn beat(&self) {
         self.last.store(millis(self.began.elapsed()), Ordering::Relaxed);
     }
+}
 
-    fn silent_for(&self) -> Duration {
-        self.began.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+impl Part {
+    /// For how long it has not beaten; none when it has ended.
+    fn silent_for(&self) -> Option<Duration> {
+        let last = self.last.upgrade()?.load(Ordering::Relaxed);
+        Some(self.began.elapsed().saturating_sub(Duration::from_millis(last)))
     }
 }
 
 impl Pulses {
-    /// A pulse for a part that must beat at least every `limit`.
+    /// A pulse for a part that must beat at least every `limit` for as long as it has it.
     pub(crate) fn part(&self, name: impl Into<String>, limit: Duration) -> Pulse {
         let pulse = Pulse { began: Instant::now(), last: Arc::default() };
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).push((name.into(), pulse.clone(), limit));
+        let (began, last) = (pulse.began, Arc::downgrade(&pulse.last));
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        parts.retain(|part| part.silent_for().is_some());
+        parts.push(Part { name: name.into(), began, last, limit });
         pulse
     }
 
@@ -43,9 +59,10 @@ impl Pulses {
     /// When there are any.
     pub(crate) fn check(&self) -> Result<(), String> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let hung = parts.iter().filter(|(_, pulse, limit)| pulse.silent_for() > *limit);
-        let hung: Vec<String> = hung
-            .map(|(name, pulse, _)| format!("{name} is silent for {} s", pulse.silent_for().as_secs()))
+        let silent = parts.iter().filter_map(|part| Some((part, part.silent_for()?)));
+        let hung: Vec<String> = silent
+            .filter(|(part, silent)| *silent > part.limit)
+            .map(|(part, silent)| format!("{} is silent for {} s", part.name, silent.as_secs()))
             .collect();
         if hung.is_empty() { Ok(()) } else { Err(hung.join(", ")) }
     }
@@ -66,9 +83,11 @@ mod tests {
         let slow = pulses.part("deliveries of p", Duration::from_secs(3600));
         quick.beat();
         slow.beat();
-        while quick.silent_for() <= Duration::from_millis(1) {
+        while quick.began.elapsed() <= Duration::from_millis(2) {
             std::thread::yield_now();
         }
         assert_eq!(pulses.check(), Err("feed of lab is silent for 0 s".to_owned()));
+        drop(quick);
+        assert_eq!(pulses.check(), Ok(()), "what has ended owes no beat");
     }
 }

@@ -24,6 +24,15 @@ pub(crate) fn status(status: &str) {
     send(&[NotifyState::Status(&one_line(status))]);
 }
 
+/// Tells systemd that the configuration is read anew; [`ready`] says that this is over.
+pub(crate) fn reloading(status: &str) {
+    let status = one_line(status);
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => send(&[NotifyState::Reloading, now, NotifyState::Status(&status)]),
+        Err(error) => warn!(%error, "could not tell systemd that the configuration is read anew"),
+    }
+}
+
 /// Tells systemd that we stop because we were asked to, with a line for `systemctl status`.
 pub(crate) fn stopping(status: &str) {
     send(&[NotifyState::Stopping, NotifyState::Status(&one_line(status))]);

@@ -38,6 +38,11 @@ main() {
     check "no event of before the hang is lost or changed" same_events before
     check "the plugin goes on after the hang" await 60 more_effects_than "$effects"
 
+    check "a reload is taken up by the process that runs" reload_service
+    check "a reload with a mistake is refused with its line" mistaken_reload
+    check "a signal reloads too" hang_up
+    check "the plugin goes on after the reloads" await 60 more_effects_than "$(count_effects)"
+
     check "a clean stop" stop_service
     check "the stop was told" await 10 logged "stopped"
     check "the file is sound" file_is_sound
@@ -99,6 +104,26 @@ gap_is_told() {
 same_events() { [ -s "/results/$1" ] && cmp "/results/$1" <(events_up_to "$last"); }
 file_is_sound() { [ "$(ask "PRAGMA integrity_check")" = ok ]; }
 logged() { journalctl --unit xapiary --output cat --no-pager | grep --quiet -- "$1"; }
+
+# How often the configuration was taken up.
+taken_up() { [ "$(journalctl --unit xapiary --output cat --no-pager | grep --count "the configuration was taken up")" -ge "$1" ]; }
+
+reload_service() {
+    local before=$(main_pid)
+    echo "concurrency = 2" | cat - /etc/xapiary/plugins/vm-keepalive.toml >/tmp/grant && cp /tmp/grant /etc/xapiary/plugins/vm-keepalive.toml
+    timeout 40 systemctl reload xapiary && await 10 taken_up 1 && [ "$(main_pid)" = "$before" ] &&
+        [ "$(systemctl show --property ActiveState --value xapiary)" = active ]
+}
+
+mistaken_reload() {
+    local before=$(main_pid)
+    sed -i 's/^concurrency/concurency/' /etc/xapiary/plugins/vm-keepalive.toml
+    ! timeout 40 systemctl reload xapiary && [ "$(main_pid)" = "$before" ] &&
+        await 10 logged 'nothing was taken up, all is as it was: .*vm-keepalive.toml:1:1: concurency: unknown key' &&
+        sed -i 's/^concurency/concurrency/' /etc/xapiary/plugins/vm-keepalive.toml
+}
+
+hang_up() { kill_main HUP && await 20 taken_up 2; }
 
 stop_service() {
     timeout 60 systemctl stop xapiary && [ "$(systemctl show --property Result --value xapiary)" = success ] &&

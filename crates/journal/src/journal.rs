@@ -307,7 +307,7 @@ impl Journal {
     ///
     /// # Errors
     /// See [`Journal`].
-    async fn record(&self, verb: &str, subject: &str, by: By) -> Result<(), Error> {
+    pub async fn record(&self, verb: &str, subject: &str, by: By) -> Result<(), Error> {
         let (verb, subject) = (verb.to_owned(), subject.to_owned());
         let work = move |to: &_| actions::record(to, &by, &verb, &subject);
         self.threads.writer.write("recording an action", work).await

@@ -8,7 +8,7 @@ use super::output::{facts, one_line};
 use super::reach::{Reach, Source};
 use super::status::plugin_table;
 use crate::control::records;
-use crate::control::types::{Done, PluginDetail, PluginStatus, Reason};
+use crate::control::types::{Done, PluginDetail, PluginStatus, Reason, Reloaded};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -20,6 +20,22 @@ pub(super) enum Command {
     Disable(Switch),
     /// Let deliveries to a plugin begin again, where they were
     Enable(Switch),
+    /// Have the daemon read its configuration, grants and components anew
+    ///
+    /// Everything is checked first; when anything is wrong all stays as it is. Deliveries that run come to their end as they
+    /// began, the next ones go to the new version. Exit code 1: refused, or something waits for a grant or for a restart.
+    Reload(Reload),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Reload {
+    #[command(flatten)]
+    reach: Reach,
+    /// One plugin alone, by the name of its grant file without .toml; otherwise all of the configuration
+    name: Option<String>,
+    /// Why, for the record
+    #[arg(long, default_value = "")]
+    reason: String,
 }
 
 #[derive(Debug, clap::Args)]
@@ -53,6 +69,7 @@ pub(super) async fn plugins(command: &Command) -> Result<Answer> {
         Command::Show(arguments) => show(arguments).await,
         Command::Disable(arguments) => switch(arguments, "disable").await,
         Command::Enable(arguments) => switch(arguments, "enable").await,
+        Command::Reload(arguments) => reload(arguments).await,
     }
 }
 
@@ -100,9 +117,51 @@ fn words(detail: &PluginDetail) -> String {
     shown.push_str(&plugin_table(std::slice::from_ref(status)));
     if let Some(missing) = &detail.missing {
         shown.push_str("\nit asks for more than its grant allows; to allow it, add\n");
-        for line in missing.lines() {
-            shown.push_str(&format!("{}\n", one_line(line)));
-        }
+        shown.push_str(&lines(missing));
+    }
+    if let Some(missing) = &detail.update {
+        shown.push_str(
+            "\na newer component waits, since it asks for more than the grant allows; to allow it, add\n",
+        );
+        shown.push_str(&lines(missing));
+    }
+    shown
+}
+
+/// Lines to paste, none of which can steer a terminal.
+fn lines(text: &str) -> String {
+    text.lines().map(|line| format!("{}\n", one_line(line))).collect()
+}
+
+async fn reload(arguments: &Reload) -> Result<Answer> {
+    let mut client = arguments.reach.daemon().await?;
+    let path = match &arguments.name {
+        Some(name) => format!("/v1/plugins/{name}/reload"),
+        None => "/v1/reload".to_owned(),
+    };
+    let reloaded: Reloaded = client.post(&path, &Reason { reason: arguments.reason.clone() }).await?;
+    arguments.reach.answer(&reloaded, taken_up)?;
+    let complete = reloaded.waiting.is_empty() && reloaded.needs_restart.is_empty();
+    Ok(if complete { Answer::Done } else { Answer::No })
+}
+
+fn taken_up(reloaded: &Reloaded) -> String {
+    let Reloaded { began, changed, ended, unchanged, waiting, settings, needs_restart, warnings } = reloaded;
+    let mut shown = facts(&[
+        ("began", began.join(", ")),
+        ("changed", changed.join(", ")),
+        ("ended", ended.join(", ")),
+        ("unchanged", unchanged.join(", ")),
+        ("settings", settings.join(", ")),
+        ("needs a restart", needs_restart.join(", ")),
+        ("unwise", warnings.join("\n")),
+    ]);
+    for waiting in waiting {
+        shown.push_str(&format!(
+            "\nthe new component of {} asks for more than its grant allows, the one before goes on; to allow it, add\n{}",
+            one_line(&waiting.plugin),
+            lines(&waiting.missing)
+        ));
     }
     shown
 }

@@ -1,17 +1,22 @@
 //! `xapiary run`: the daemon in its process.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use journal::Journal;
+use jiff::Timestamp;
+use journal::{By, Journal};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinError, JoinHandle};
 
 use super::{Answer, ConfigFile};
-use crate::config;
-use crate::control::Control;
+use crate::config::{self, Problem, Problems};
+use crate::control::types::Reloaded;
+use crate::control::{self, Control};
 use crate::feed::PoolState;
 use crate::pulse::Pulses;
-use crate::service::{Service, Summary};
+use crate::service::{Prepared, Service, Summary};
 use crate::{systemd, telemetry};
 
 /// How often `systemctl status` may change its line.
@@ -39,8 +44,10 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
     }
     let mut asked_to_stop = signal(SignalKind::terminate())?;
     let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut hung_up = signal(SignalKind::hangup())?;
     let mut service = Service::start(&config).await?;
-    let control = match Control::open(service.sources(config.control.clone())).await {
+    let (reload, mut asked_to_reload) = mpsc::channel(1);
+    let control = match Control::open(service.sources(reload)).await {
         Ok(control) => control,
         Err(error) => {
             service.stop(Duration::ZERO).await?;
@@ -60,11 +67,25 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
     let pulses = service.pulses().clone();
     let watchdog = systemd::feed_watchdog(|| makes_progress(journal.clone(), pulses.clone()));
     tokio::pin!(watchdog);
+    let file = &arguments.file.config;
+    let mut reloading: Option<Reloading> = None;
     let failure = loop {
         tokio::select! {
             _ = asked_to_stop.recv() => break None,
             _ = interrupted.recv() => break None,
             error = service.failed() => break Some(error),
+            // One at a time; who asks meanwhile waits.
+            _ = hung_up.recv(), if reloading.is_none() => reloading = Some(Reloading::by_signal(&service, file)),
+            Some(wish) = asked_to_reload.recv(), if reloading.is_none() => {
+                reloading = Some(Reloading::by_wish(&service, file, wish));
+            }
+            prepared = prepared(&mut reloading) => {
+                if let Some(begun) = reloading.take() {
+                    begun.finish(&mut service, &control, prepared).await;
+                    told = status(&service);
+                    systemd::ready(&told);
+                }
+            }
             _ = status_due.tick() => {
                 let now = status(&service);
                 if now != told {
@@ -79,9 +100,12 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
         tracing::error!("a part of the daemon failed, stopping: {}", super::chain(error));
     }
     systemd::stopping("letting running deliveries end");
-    tracing::info!(drain_s = config.drain.as_secs(), "stopping");
+    let drain = service.drain();
+    tracing::info!(drain_s = drain.as_secs(), "stopping");
+    // Who waits for a reload is told that there is none.
+    drop((reloading, asked_to_reload));
     control.close().await;
-    let summary = service.stop(config.drain).await;
+    let summary = service.stop(drain).await;
     match (failure, summary) {
         (Some(error), _) => Err(error),
         (None, Ok(summary)) => {
@@ -89,6 +113,83 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
             Ok(Answer::Done)
         }
         (None, Err(error)) => Err(error),
+    }
+}
+
+/// A reading of the configuration that is under way.
+struct Reloading {
+    prepared: JoinHandle<Result<Prepared, Problems>>,
+    by: By,
+    answer: Option<oneshot::Sender<Result<Reloaded, String>>>,
+}
+
+/// How a reading of the configuration ended.
+type Read = Result<Result<Prepared, Problems>, JoinError>;
+
+/// How the reading that is under way ended; never without one.
+async fn prepared(reloading: &mut Option<Reloading>) -> Read {
+    match reloading {
+        Some(reloading) => (&mut reloading.prepared).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Reloading {
+    fn by_signal(service: &Service, file: &Path) -> Self {
+        let at_micros = Timestamp::now().as_microsecond();
+        let by = By { who: "SIGHUP".to_owned(), reason: String::new(), at_micros };
+        Reloading::begin(service, file, None, by, None)
+    }
+
+    fn by_wish(service: &Service, file: &Path, wish: control::Reload) -> Self {
+        let control::Reload { only, by, answer } = wish;
+        Reloading::begin(service, file, only, by, Some(answer))
+    }
+
+    fn begin(
+        service: &Service,
+        file: &Path,
+        only: Option<String>,
+        by: By,
+        answer: Option<oneshot::Sender<Result<Reloaded, String>>>,
+    ) -> Self {
+        tracing::info!(file = %file.display(), by = by.who, "reading the configuration anew");
+        systemd::reloading("reading the configuration anew");
+        let preparation = service.preparation(file, only);
+        let prepared = tokio::task::spawn_blocking(|| preparation.prepare());
+        Reloading { prepared, by, answer }
+    }
+
+    /// Takes up what was prepared, or tells what is wrong and leaves everything as it is.
+    async fn finish(self, service: &mut Service, control: &Control, prepared: Read) {
+        let refused = |problems: &[String], shown: &str| {
+            for problem in problems {
+                tracing::error!("nothing was taken up, all is as it was: {problem}");
+            }
+            Err(format!("nothing was taken up, all is as it was:\n{shown}"))
+        };
+        let outcome = match prepared {
+            Ok(Ok(prepared)) => match service.apply(prepared, self.by).await {
+                Ok(reloaded) => Ok(reloaded),
+                Err(error) => {
+                    let why = crate::router::chain(&error);
+                    refused(std::slice::from_ref(&why), &why)
+                }
+            },
+            Ok(Err(problems)) => {
+                let lines: Vec<String> = problems.errors.iter().map(Problem::one_line).collect();
+                refused(&lines, &problems.to_string())
+            }
+            Err(error) => {
+                let why = format!("the daemon's own code failed: {error}");
+                refused(std::slice::from_ref(&why), &why)
+            }
+        };
+        control.admit();
+        if let Some(answer) = self.answer {
+            // Who asked may have gone.
+            _ = answer.send(outcome);
+        }
     }
 }
 

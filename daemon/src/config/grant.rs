@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use super::Surroundings;
@@ -33,6 +33,10 @@ pub(crate) struct GrantFile {
     /// The component's digest as pinned. It was right when the configuration was loaded; compare it again with the
     /// bytes that are loaded.
     pub(crate) digest: Option<Digest>,
+    /// The component's digest when the configuration was loaded.
+    pub(crate) found: Digest,
+    /// Differs when the file's text, the component or a secret does.
+    pub(crate) edition: Digest,
     /// The pools whose events it may get; at least one.
     pub(crate) pools: Vec<Located<Pattern>>,
     /// Whether it is to run.
@@ -112,6 +116,11 @@ impl Digest {
     pub(crate) fn of(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
     }
+
+    /// In lower-case hexadecimal digits.
+    pub(crate) fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
 }
 
 impl FromStr for Digest {
@@ -127,7 +136,7 @@ impl FromStr for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "sha256:{}", hex::encode(self.0))
+        write!(out, "sha256:{}", self.hex())
     }
 }
 
@@ -165,11 +174,14 @@ pub(super) fn load(
     let component =
         component.and_then(|component| check_component(&raw, &component, digest.as_ref(), problems));
     let keeping = Keeping { folder, surroundings, problems };
-    let secrets = raw.secrets.iter().filter_map(|secret| read_secret(&keeping, secret)).collect();
+    let secrets: Vec<_> = raw.secrets.iter().filter_map(|secret| read_secret(&keeping, secret)).collect();
+    let (component, found) = component?;
     Some(GrantFile {
+        edition: edition(raw.text, found, &secrets),
+        found,
         name,
         path: path.to_path_buf(),
-        component: component?,
+        component,
         digest: digest.map(|digest| digest.value),
         pools: raw
             .pools
@@ -185,6 +197,14 @@ pub(super) fn load(
         allow: raw.allow,
         read: raw.read,
     })
+}
+
+fn edition(text: Digest, component: Digest, secrets: &[(String, Located<SecretString>)]) -> Digest {
+    let mut digest = Sha256::new().chain_update(text.0).chain_update(component.0);
+    for (_, secret) in secrets {
+        digest.update(Sha256::digest(secret.value.expose_secret()));
+    }
+    Digest(digest.finalize().into())
 }
 
 /// What cannot be read has been reported.
@@ -208,13 +228,13 @@ fn read_digest(written: &Located<String>, problems: &RefCell<Problems>) -> Optio
     digest
 }
 
-/// The component must be a file that we can read, and the one that was pinned.
+/// The component must be a file that we can read, and the one that was pinned. Gives it with its digest.
 fn check_component(
     raw: &RawGrant,
     component: &Located<PathBuf>,
     pinned: Option<&Located<Digest>>,
     problems: &RefCell<Problems>,
-) -> Option<PathBuf> {
+) -> Option<(PathBuf, Digest)> {
     let path = &component.value;
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
@@ -241,8 +261,8 @@ fn check_component(
             let what = "the component is not pinned: whoever can change the file changes what runs";
             let problem = Problem::at(&component.place, "file", what);
             problems.borrow_mut().warnings.push(problem.instead(format!("write digest = \"{found}\"")));
-            Some(path.clone())
+            Some((path.clone(), found))
         }
-        _ => Some(path.clone()),
+        _ => Some((path.clone(), found)),
     }
 }

@@ -4,6 +4,7 @@
 //! trust, passwords, grants, and how they fit together). All problems of all files are found in one go. This room
 //! opens no connection, compiles no plugin and no expression; it must not know what a pool answers.
 
+mod changes;
 mod control;
 mod grant;
 mod identity;
@@ -23,6 +24,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use changes::changes;
 pub(crate) use control::{Control, People, Person};
 pub(crate) use grant::{Digest, GrantFile, LimitSettings};
 pub(crate) use password::Password;
@@ -32,7 +34,7 @@ pub(crate) use problem::{Located, Place, Problem, Problems};
 use source::Source;
 
 /// Everything that the daemon was told, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
     /// The folder of the journal and whatever else must survive a restart.
     pub(crate) state: PathBuf,

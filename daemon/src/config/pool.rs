@@ -15,7 +15,7 @@ use super::raw::{RawPassword, RawPool, RawTrust};
 use super::source;
 
 /// One pool to watch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pool {
     /// Our name for it, unique; letters, digits, `.`, `-` and `_`.
     pub(crate) name: String,

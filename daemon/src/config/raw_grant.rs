@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::grant::{AllowRule, LimitSettings, ReadRule};
+use super::grant::{AllowRule, Digest, LimitSettings, ReadRule};
 use super::problem::{Located, Place, Problem};
 use super::raw::RawPassword;
 use super::table::Table;
@@ -17,6 +17,8 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The whole file. Required keys are `None` only when that has been reported.
 pub(super) struct RawGrant {
     pub(super) start: Place,
+    /// Of the text of the file.
+    pub(super) text: Digest,
     pub(super) file: Option<Located<String>>,
     pub(super) digest: Option<Located<String>>,
     pub(super) pools: Vec<Located<String>>,
@@ -57,9 +59,11 @@ impl RawGrant {
         let allow = root.tables("allow").into_iter().filter_map(allow).collect();
         let read = root.tables("read").into_iter().filter_map(read).collect();
         let start = root.place().clone();
+        let text = Digest::of(root.source_text().as_bytes());
         let dry_run = mode.unwrap_or(false);
         RawGrant {
             start,
+            text,
             file,
             digest,
             pools,

@@ -42,6 +42,11 @@ impl<'a> Table<'a> {
         &self.place
     }
 
+    /// The whole text of the file.
+    pub(super) fn source_text(&self) -> &str {
+        &self.source.text
+    }
+
     /// The full path of a key in this table.
     pub(super) fn key(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }

@@ -93,7 +93,7 @@ impl Person {
         let name = self.name.clone().unwrap_or_else(|| self.uid.to_string());
         let mut text = format!(
             "{self} may not {key} this daemon; to allow it, write under [control] of {}: {key} = [\"user:{name}\"], \
-             and restart the daemon",
+             then `systemctl reload xapiary`",
             control.file.display()
         );
         if self.uid == NOBODY {

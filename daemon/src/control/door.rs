@@ -33,6 +33,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 pub(crate) struct Control {
     /// What is to be removed at the end.
     socket: Option<PathBuf>,
+    settings: watch::Receiver<config::Control>,
     stop: watch::Sender<bool>,
     servers: JoinSet<io::Result<()>>,
 }
@@ -76,7 +77,8 @@ impl Control {
     /// Opens the socket, and the address for metrics if there is to be one, and answers from now on. Without a chosen
     /// socket a daemon also runs where the usual one cannot be; the log says so.
     pub(crate) async fn open(sources: Sources) -> Result<Self, DoorError> {
-        let settings = sources.control.clone();
+        let changing = sources.control.subscribe();
+        let settings = changing.borrow().clone();
         let sources = Arc::new(sources);
         let stop = watch::Sender::new(false);
         let mut servers = JoinSet::new();
@@ -84,7 +86,7 @@ impl Control {
             Ok(listener) => {
                 tracing::info!(socket = %settings.socket.display(), "the control socket is open");
                 let app = routes::all(Arc::clone(&sources)).into_make_service_with_connect_info::<Peer>();
-                let serve = axum::serve(Door::open(listener, settings.clone()), app);
+                let serve = axum::serve(Door::open(listener, changing.clone()), app);
                 let ended = asked(&stop);
                 servers.spawn(async move { serve.with_graceful_shutdown(ended).await });
                 Some(settings.socket.clone())
@@ -109,7 +111,16 @@ impl Control {
             let ended = asked(&stop);
             servers.spawn(async move { serve.with_graceful_shutdown(ended).await });
         }
-        Ok(Control { socket, stop, servers })
+        Ok(Control { socket, settings: changing, stop, servers })
+    }
+
+    /// Opens or closes the socket to others than its owner, as the people say who are named now.
+    pub(crate) fn admit(&self) {
+        if let Some(socket) = &self.socket
+            && let Err(error) = open_to(socket, &self.settings.borrow().people)
+        {
+            tracing::warn!(socket = %socket.display(), %error, "changing who may connect to the control socket");
+        }
     }
 
     /// Takes no more requests and removes the socket.
@@ -140,12 +151,15 @@ fn bind(settings: &config::Control) -> Result<UnixListener, DoorError> {
     let failed = |source| DoorError::Socket { socket: socket.clone(), source };
     clear(socket)?;
     let listener = UnixListener::bind(socket).map_err(failed)?;
-    // Where others are named everybody may knock, and the kernel tells who it is.
-    let config::People { observe, operate, administer } = &settings.people;
-    let others = [observe, operate, administer].iter().any(|people| !people.is_empty());
-    let mode = std::fs::Permissions::from_mode(if others { 0o666 } else { 0o600 });
-    std::fs::set_permissions(socket, mode).map_err(failed)?;
+    open_to(socket, &settings.people).map_err(failed)?;
     Ok(listener)
+}
+
+/// Where others are named everybody may knock, and the kernel tells who it is.
+fn open_to(socket: &Path, people: &config::People) -> io::Result<()> {
+    let config::People { observe, operate, administer } = people;
+    let others = [observe, operate, administer].iter().any(|people| !people.is_empty());
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(if others { 0o666 } else { 0o600 }))
 }
 
 /// Removes a socket that a daemon left behind which did not live to do so.
@@ -205,7 +219,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    fn open(listener: UnixListener, settings: config::Control) -> Door {
+    fn open(listener: UnixListener, settings: watch::Receiver<config::Control>) -> Door {
         let (sender, let_in) = mpsc::channel(1);
         let mut greeting = JoinSet::new();
         greeting.spawn(greet_all(listener, settings, sender));
@@ -215,10 +229,10 @@ impl Door {
 
 async fn greet_all(
     listener: UnixListener,
-    settings: config::Control,
+    settings: watch::Receiver<config::Control>,
     let_in: mpsc::Sender<(UnixStream, Peer)>,
 ) {
-    let (permits, settings) = (permits(), Arc::new(settings));
+    let permits = permits();
     // Ends with whoever is being greeted when the door is dropped.
     let mut greeted = JoinSet::new();
     loop {
@@ -227,7 +241,8 @@ async fn greet_all(
         match listener.accept().await {
             Ok((stream, _)) => {
                 let held = Held { _permit: Arc::new(permit) };
-                greeted.spawn(greet(stream, held, Arc::clone(&settings), let_in.clone()));
+                let settings = settings.borrow().clone();
+                greeted.spawn(greet(stream, held, settings, let_in.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "taking a connection on the control socket");
@@ -241,7 +256,7 @@ async fn greet_all(
 async fn greet(
     stream: UnixStream,
     place: Held,
-    settings: Arc<config::Control>,
+    settings: config::Control,
     let_in: mpsc::Sender<(UnixStream, Peer)>,
 ) {
     let credentials = match stream.peer_cred() {

@@ -23,4 +23,4 @@ mod summary;
 pub(crate) mod types;
 
 pub(crate) use door::Control;
-pub(crate) use sources::{PluginSource, PluginState, Sources};
+pub(crate) use sources::{PluginList, PluginSource, PluginState, Reload, Sources};

@@ -53,6 +53,7 @@ pub(crate) async fn plugins(listings: &Listings) -> Result<Vec<PluginStatus>, Er
             state: if off.is_some() { "disabled" } else { "not running" }.to_owned(),
             why: off.map(|disabled| by(&disabled.by)),
             version: None,
+            update_waits: false,
             cursor: Some(cursor),
             behind: last.saturating_sub(cursor),
             waiting: 0,

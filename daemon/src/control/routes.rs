@@ -10,13 +10,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use jiff::Timestamp;
 use journal::By;
+use tokio::sync::oneshot;
 
 use super::access::Role;
 use super::door::Peer;
-use super::sources::{PluginState, Sources};
+use super::sources::{PluginState, Reload, Sources};
 use super::types::{
     ActionLine, DeadDetail, DeadLine, DeliveryDetail, DeliveryLine, Done, EventDetail, EventQuery, Events,
-    JournalStatus, OfPlugin, PluginDetail, PluginStatus, Prune, Pruned, Reason, Refused, Status,
+    JournalStatus, OfPlugin, PluginDetail, PluginStatus, Prune, Pruned, Reason, Refused, Reloaded, Status,
 };
 use super::{metrics, records};
 use crate::router::Steering;
@@ -45,6 +46,8 @@ pub(super) fn all(sources: Arc<Sources>) -> Router {
         .route("/v1/plugins/{name}", get(plugin))
         .route("/v1/plugins/{name}/disable", post(disable))
         .route("/v1/plugins/{name}/enable", post(enable))
+        .route("/v1/plugins/{name}/reload", post(reload_plugin))
+        .route("/v1/reload", post(reload_all))
         .route("/v1/journal", get(journal_holds))
         .route("/v1/journal/actions", get(actions))
         .route("/v1/journal/prune", post(prune))
@@ -91,7 +94,7 @@ async fn nowhere() -> Trouble {
 /// Who does something and why, if that one may.
 fn by(sources: &Sources, peer: &Peer, needed: Role, reason: &Reason) -> Result<By, Trouble> {
     if peer.role < needed {
-        let refusal = peer.person.refusal(needed, &sources.control);
+        let refusal = peer.person.refusal(needed, &sources.control.borrow());
         tracing::warn!(person = %peer.person, needed = needed.key(), "refused at the control socket");
         return Err(Trouble(StatusCode::FORBIDDEN, refusal));
     }
@@ -160,7 +163,8 @@ async fn retry(
     let (plugin, sequence) = (&letter.plugin, letter.sequence);
     let attempt = letter.attempts + 1;
     tracing::info!(plugin, sequence, attempt, person = %peer.person, "a dead letter is to come again");
-    let when = match sources.plugin(plugin).map(|source| &source.state) {
+    let source = sources.plugin(plugin);
+    let when = match source.as_ref().map(|source| &source.state) {
         Some(PluginState::Loaded { steering, .. }) => {
             if !steering.come_again(sequence) {
                 "when the daemon has been started anew"
@@ -202,22 +206,27 @@ async fn plugin(State(sources): Shared, Path(name): Path<String>) -> Answer<Plug
 }
 
 fn no_plugin(sources: &Sources, name: &str) -> Trouble {
-    let names: Vec<&str> = sources.plugins.iter().map(|plugin| plugin.grant.name.as_str()).collect();
+    let present = sources.present();
+    let names: Vec<&str> = present.iter().map(|plugin| plugin.grant.name.as_str()).collect();
     unknown(format!("no plugin is called {name}; plugins are {}", names.join(", ")))
 }
 
 /// The reins of a plugin that is loaded.
-fn steering<'s>(sources: &'s Sources, name: &str) -> Result<&'s Steering, Trouble> {
+fn steering(sources: &Sources, name: &str) -> Result<Steering, Trouble> {
     let plugin = sources.plugin(name).ok_or_else(|| no_plugin(sources, name))?;
     match &plugin.state {
-        PluginState::Loaded { steering, .. } => Ok(steering),
+        PluginState::Loaded { steering, .. } => Ok(steering.clone()),
         PluginState::Off => {
             let grant = plugin.grant.path.display();
-            let what = format!("{grant} says enabled = false: change it there and restart the daemon");
+            let what = format!(
+                "{grant} says enabled = false: change it there, then `xapiary plugins reload {name}`"
+            );
             Err(Trouble(StatusCode::CONFLICT, what))
         }
         PluginState::LeftOut(why) => {
-            let what = format!("plugin {name} could not be loaded, mend that and restart the daemon: {why}");
+            let what = format!(
+                "plugin {name} could not be loaded; mend that, then `xapiary plugins reload {name}`: {why}"
+            );
             Err(Trouble(StatusCode::CONFLICT, what))
         }
     }
@@ -249,6 +258,32 @@ async fn enable(
     steering.enable(true);
     tracing::info!(plugin = name, person = %peer.person, "the plugin is enabled");
     Ok(Json(Done { done: format!("{name} is enabled and goes on where it was") }))
+}
+
+async fn reload_all(
+    State(sources): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Json(reason): Json<Reason>,
+) -> Answer<Reloaded> {
+    reload(&sources, &peer, None, &reason).await
+}
+
+async fn reload_plugin(
+    State(sources): Shared,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+    Json(reason): Json<Reason>,
+) -> Answer<Reloaded> {
+    reload(&sources, &peer, Some(name), &reason).await
+}
+
+async fn reload(sources: &Sources, peer: &Peer, only: Option<String>, reason: &Reason) -> Answer<Reloaded> {
+    let by = by(sources, peer, Role::Operate, reason)?;
+    let (answer, answered) = oneshot::channel();
+    let stops = || Trouble(StatusCode::SERVICE_UNAVAILABLE, "the daemon is about to stop".to_owned());
+    sources.reload.send(Reload { only, by, answer }).await.map_err(|_| stops())?;
+    let reloaded = answered.await.map_err(|_| stops())?;
+    reloaded.map(Json).map_err(|wrong| Trouble(StatusCode::CONFLICT, wrong))
 }
 
 async fn journal_holds(State(sources): Shared) -> Answer<JournalStatus> {

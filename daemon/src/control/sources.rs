@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use journal::Journal;
+use journal::{By, Journal};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::records;
-use super::types::{LatencyStatus, PluginDetail, PluginStatus, PoolStatus, Status};
+use super::types::{LatencyStatus, PluginDetail, PluginStatus, PoolStatus, Reloaded, Status};
 use crate::config::{self, GrantFile};
 use crate::feed::{LivePool, PoolState};
 use crate::latency::Latency;
@@ -22,7 +23,7 @@ pub(crate) struct Sources {
     /// The pools, in the order of the configuration.
     pub(crate) pools: Vec<LivePool>,
     /// The plugins, by name.
-    pub(crate) plugins: Vec<PluginSource>,
+    pub(crate) plugins: watch::Receiver<PluginList>,
     /// The journal.
     pub(crate) journal: Journal,
     /// The signs of life of all parts.
@@ -32,11 +33,25 @@ pub(crate) struct Sources {
     /// When the daemon started.
     pub(crate) started: Instant,
     /// Who may do what.
-    pub(crate) control: config::Control,
+    pub(crate) control: watch::Sender<config::Control>,
+    /// Who reads the configuration anew.
+    pub(crate) reload: mpsc::Sender<Reload>,
+}
+
+/// The plugins that are configured, by name.
+pub(crate) type PluginList = Arc<[Arc<PluginSource>]>;
+
+/// The wish to have the configuration read anew.
+pub(crate) struct Reload {
+    /// One plugin alone, with nothing else of the configuration.
+    pub(crate) only: Option<String>,
+    /// Whose.
+    pub(crate) by: By,
+    /// What came of it, or everything that is wrong, in words.
+    pub(crate) answer: oneshot::Sender<Result<Reloaded, String>>,
 }
 
 /// A plugin as configured, and what became of it.
-#[derive(Clone)]
 pub(crate) struct PluginSource {
     /// Its grant file.
     pub(crate) grant: GrantFile,
@@ -45,7 +60,6 @@ pub(crate) struct PluginSource {
 }
 
 /// Whether a plugin runs.
-#[derive(Clone)]
 pub(crate) enum PluginState {
     /// It is loaded and has a worker, which may be switched off.
     Loaded {
@@ -53,11 +67,23 @@ pub(crate) enum PluginState {
         installed: Arc<Installed>,
         /// The worker's reins.
         steering: Steering,
+        /// What a newer component asks for beyond the grant, as lines to paste; it waits for that.
+        update: Option<String>,
     },
     /// Its grant file says that it is not to run.
     Off,
     /// It could not be loaded; why.
     LeftOut(String),
+}
+
+impl PluginState {
+    /// What is loaded, if it is.
+    pub(crate) fn installed(&self) -> Option<&Arc<Installed>> {
+        match self {
+            PluginState::Loaded { installed, .. } => Some(installed),
+            PluginState::Off | PluginState::LeftOut(_) => None,
+        }
+    }
 }
 
 /// What the journal knows of plugins.
@@ -70,8 +96,13 @@ struct Kept {
 
 impl Sources {
     /// The plugin of that name.
-    pub(super) fn plugin(&self, name: &str) -> Option<&PluginSource> {
-        self.plugins.iter().find(|plugin| plugin.grant.name == name)
+    pub(super) fn plugin(&self, name: &str) -> Option<Arc<PluginSource>> {
+        self.present().iter().find(|plugin| plugin.grant.name == name).cloned()
+    }
+
+    /// The plugins as they are now.
+    pub(super) fn present(&self) -> PluginList {
+        Arc::clone(&self.plugins.borrow())
     }
 
     /// The whole picture.
@@ -80,7 +111,7 @@ impl Sources {
         let journal = records::journal(self.journal.listings()).await?;
         let pools: Vec<PoolStatus> = self.pools.iter().map(pool_status).collect();
         let plugins: Vec<PluginStatus> =
-            self.plugins.iter().map(|plugin| plugin_status(plugin, &kept)).collect();
+            self.present().iter().map(|plugin| plugin_status(plugin, &kept)).collect();
         let mut problems = Vec::new();
         for pool in pools.iter().filter(|pool| pool.state != "following") {
             let why = pool.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
@@ -89,6 +120,13 @@ impl Sources {
         for plugin in plugins.iter().filter(|plugin| plugin.state == "left out") {
             let why = plugin.why.as_deref().unwrap_or_default();
             problems.push(format!("plugin {} is left out: {why}", plugin.name));
+        }
+        for plugin in plugins.iter().filter(|plugin| plugin.update_waits) {
+            problems.push(format!(
+                "the new component of plugin {0} asks for more than its grant allows, the one before goes on: \
+                 `xapiary plugins show {0}`",
+                plugin.name
+            ));
         }
         if journal.dead > 0 {
             let letters = if journal.dead == 1 { "dead letter waits" } else { "dead letters wait" };
@@ -119,17 +157,14 @@ impl Sources {
     /// How all plugins stand.
     pub(super) async fn plugins(&self) -> Result<Vec<PluginStatus>, journal::Error> {
         let kept = self.kept().await?;
-        Ok(self.plugins.iter().map(|plugin| plugin_status(plugin, &kept)).collect())
+        Ok(self.present().iter().map(|plugin| plugin_status(plugin, &kept)).collect())
     }
 
     /// All that can be told of one plugin.
     pub(super) async fn plugin_detail(&self, name: &str) -> Result<Option<PluginDetail>, journal::Error> {
         let Some(plugin) = self.plugin(name) else { return Ok(None) };
         let grant = &plugin.grant;
-        let loaded = match &plugin.state {
-            PluginState::Loaded { installed, .. } => Some(installed),
-            PluginState::Off | PluginState::LeftOut(_) => None,
-        };
+        let loaded = plugin.state.installed();
         let subscriptions = loaded.map(|installed| {
             let subscriptions = installed.subscriptions().iter();
             subscriptions.map(|subscription| subscription.name.clone()).collect()
@@ -140,7 +175,7 @@ impl Sources {
             format!("{}{on}", calls.join(", "))
         });
         Ok(Some(PluginDetail {
-            status: plugin_status(plugin, &self.kept().await?),
+            status: plugin_status(&plugin, &self.kept().await?),
             grant: grant.path.display().to_string(),
             component: grant.component.display().to_string(),
             digest: grant.digest.map(|digest| digest.to_string()),
@@ -150,6 +185,10 @@ impl Sources {
             subscriptions: subscriptions.unwrap_or_default(),
             allow: allow.collect(),
             missing: loaded.and_then(|installed| installed.missing.clone()),
+            update: match &plugin.state {
+                PluginState::Loaded { update, .. } => update.clone(),
+                PluginState::Off | PluginState::LeftOut(_) => None,
+            },
         }))
     }
 
@@ -189,14 +228,18 @@ fn pool_status(pool: &LivePool) -> PoolStatus {
 fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
     let name = &plugin.grant.name;
     let (state, why, version, figures) = match &plugin.state {
-        PluginState::Loaded { installed, steering } => {
+        PluginState::Loaded { installed, steering, .. } => {
             let version = Some(installed.plugin.manifest().version.clone());
             let figures = Some(steering.figures());
             if steering.is_enabled() && figures.is_some_and(|figures| figures.quarantined) {
                 let why = "it keeps failing; one event is tried now and then, see the log".to_owned();
                 ("quarantined", Some(why), version, figures)
             } else if steering.is_enabled() {
-                ("on", None, version, figures)
+                let succeeding = figures.filter(|figures| figures.succeeding);
+                let why = succeeding.map(|figures| {
+                    format!("a new version waits until {} running deliveries have ended", figures.running)
+                });
+                ("on", why, version, figures)
             } else {
                 ("disabled", kept.disabled.get(name).map(records::by), version, figures)
             }
@@ -204,6 +247,7 @@ fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
         PluginState::Off => ("off", Some("enabled = false in its grant file".to_owned()), None, None),
         PluginState::LeftOut(why) => ("left out", Some(why.clone()), None, None),
     };
+    let update_waits = matches!(&plugin.state, PluginState::Loaded { update: Some(_), .. });
     // The worker knows better than the journal, where the cursor is noted now and then.
     let cursor = figures.map(|figures| figures.cursor).or_else(|| kept.cursors.get(name).copied());
     let Figures { open, running, resting, ended, .. } = figures.unwrap_or_default();
@@ -212,6 +256,7 @@ fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
         state: state.to_owned(),
         why,
         version,
+        update_waits,
         cursor,
         behind: cursor.map_or(0, |cursor| kept.last.saturating_sub(cursor)),
         waiting: count(open.saturating_sub(running + resting)),

@@ -52,10 +52,12 @@ pub(crate) struct PluginStatus {
     pub(crate) name: String,
     /// `on`, `quarantined` because it keeps failing, `disabled` by a person, `off` by its grant file, or `left out` because it could not be loaded.
     pub(crate) state: String,
-    /// Why it is not on.
+    /// Why it is not on, or a new version does not begin yet.
     pub(crate) why: Option<String>,
     /// Its own version, when it is loaded.
     pub(crate) version: Option<String>,
+    /// Whether a newer component waits, since it asks for more than the grant allows.
+    pub(crate) update_waits: bool,
     /// Every event up to here is settled; nothing for one that never ran.
     pub(crate) cursor: Option<u64>,
     /// Events of the journal after that.
@@ -99,6 +101,38 @@ pub(crate) struct PluginDetail {
     pub(crate) allow: Vec<String>,
     /// Lines that would grant what it asks for and is not given.
     pub(crate) missing: Option<String>,
+    /// Lines that would grant what a newer component asks for; it waits for that.
+    pub(crate) update: Option<String>,
+}
+
+/// What came of `POST /v1/reload` and `POST /v1/plugins/NAME/reload`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Reloaded {
+    /// Plugins that began: their grant files are new, or switch them on.
+    pub(crate) began: Vec<String>,
+    /// Plugins that go on with another component, grant or secret.
+    pub(crate) changed: Vec<String>,
+    /// Plugins that end: their grant files are gone, or switch them off.
+    pub(crate) ended: Vec<String>,
+    /// Plugins of which nothing differs.
+    pub(crate) unchanged: Vec<String>,
+    /// Plugins that go on with the component before, though there is a newer one.
+    pub(crate) waiting: Vec<Waiting>,
+    /// Other keys that hold from now on.
+    pub(crate) settings: Vec<String>,
+    /// Keys that differ and hold from the next start on.
+    pub(crate) needs_restart: Vec<String>,
+    /// What is unwise in the configuration.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A component that waits, since it asks for more than its grant allows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// The plugin.
+    pub(crate) plugin: String,
+    /// Lines that would grant what it asks for.
+    pub(crate) missing: String,
 }
 
 /// `GET /v1/journal`
@@ -217,7 +251,7 @@ pub(crate) struct DeliveryLine {
     pub(crate) state: String,
     /// When it is tried again.
     pub(crate) not_before: Option<String>,
-    /// Why the last attempt did not end well.
+    /// Why the last attempt did not end well, or what it was told with.
     pub(crate) why: Option<String>,
 }
 

@@ -71,6 +71,8 @@ pub(crate) struct Feed {
     tidied: bool,
     /// Deliveries of an earlier run that will ask for their tasks.
     open: OpenDeliveries,
+    /// The classes to follow.
+    wished: watch::Receiver<Vec<SmolStr>>,
     pulse: Pulse,
     stop: watch::Receiver<bool>,
 }
@@ -179,16 +181,17 @@ impl From<FindError> for AskError {
 }
 
 impl Feed {
-    /// A feed of these classes that goes on from where it was left, or begins with the first picture.
+    /// A feed of these classes, which may change, that goes on from where it was left, or begins with the first picture.
     pub(crate) fn new(
         pool: LivePool,
-        classes: Vec<SmolStr>,
+        mut wished: watch::Receiver<Vec<SmolStr>>,
         left: Left,
         journal: Journal,
         tail: Arc<Tail>,
         pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Self {
+        let classes = wished.borrow_and_update().clone();
         let stream = match left.position {
             Some(left) => Stream::going_on(classes, left.classes, left.alerts),
             None => Stream::new(classes),
@@ -207,6 +210,7 @@ impl Feed {
             canary: Canary::new(CANARY, Instant::now()),
             tidied: false,
             open: left.open,
+            wished,
             pulse,
             stop,
         }
@@ -217,6 +221,7 @@ impl Feed {
         let mut stop = self.stop.clone();
         loop {
             self.pulse.beat();
+            self.follow_wished();
             // Only waiting is cut short by a stop; what has come in is always written.
             let asked = tokio::select! {
                 biased;
@@ -244,7 +249,18 @@ impl Feed {
         }
     }
 
-    /// A session, and with one that is not new the answer to what the stream wants to know. Dropping the future
+    /// Begins anew with other classes when others are wished for. Nothing is missed: of those that were followed the picture is
+    /// compared.
+    fn follow_wished(&mut self) {
+        let wished = self.wished.borrow_and_update().clone();
+        if wished != self.stream.classes() {
+            tracing::info!(pool = %self.pool.name(), classes = wished.len(), "other classes are followed from now on");
+            self.stream = Stream::going_on(wished, self.stream.known(), self.stream.alerts().clone());
+        }
+    }
+
+    /// A session, and with one that is not new the answer to what the stream wants to know; none when other classes are
+    /// wished for meanwhile. Dropping the future
     /// loses nothing: a poll that is not answered is asked again with the same token.
     async fn ask(&mut self) -> Result<(Lease, Option<(Input, Instant)>), AskError> {
         let client = self.pool.client().clone();
@@ -258,7 +274,11 @@ impl Feed {
                 let classes: Vec<Value> =
                     self.stream.classes().iter().map(|class| class.to_lowercase().as_str().into()).collect();
                 let wait = if at_once { Duration::ZERO } else { POLL };
-                let (mut batch, received) = client.poll(&lease, &classes, &token, wait).await?;
+                let polled = client.poll(&lease, &classes, &token, wait);
+                let (mut batch, received) = tokio::select! {
+                    polled = polled => polled?,
+                    Ok(()) = self.wished.changed() => return Ok((lease, None)),
+                };
                 redact::redact(&mut batch);
                 match self.canary.polled(&batch.token, received) {
                     Round::Back(after) => self.pool.set_heard(received, after),

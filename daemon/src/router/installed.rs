@@ -34,6 +34,12 @@ impl Installed {
     /// # Errors
     /// Everything that is wrong, each with its place in the grant file.
     pub(crate) fn load(compiler: &Compiler, grant_file: &GrantFile) -> Result<Self, Vec<Problem>> {
+        let plugin = Self::compile(compiler, grant_file)?;
+        Self::granted(plugin, grant_file)
+    }
+
+    /// Loads the component of a grant file, if it is the one that was pinned.
+    fn compile(compiler: &Compiler, grant_file: &GrantFile) -> Result<Plugin, Vec<Problem>> {
         let start = Place::nowhere(&grant_file.path);
         let component = std::fs::read(&grant_file.component).map_err(|error| {
             let what = format!("reading {}: {error}", grant_file.component.display());
@@ -47,10 +53,18 @@ impl Installed {
             let instead = format!("if you trust what is there now, write digest = \"{digest}\"");
             return Err(vec![Problem::at(&start, "digest", what).instead(instead)]);
         }
-        let plugin = compiler.load(&component).map_err(|error| {
+        compiler.load(&component).map_err(|error| {
             let what = format!("{}: {}", grant_file.component.display(), chain(&error));
             vec![Problem::at(&start, "file", what)]
-        })?;
+        })
+    }
+
+    /// A plugin that is loaded already, with what a grant file says.
+    ///
+    /// # Errors
+    /// Everything that does not fit together, each with its place in the grant file.
+    pub(crate) fn granted(plugin: Plugin, grant_file: &GrantFile) -> Result<Self, Vec<Problem>> {
+        let start = Place::nowhere(&grant_file.path);
         let mut problems = Vec::new();
         let settings = settings(grant_file, &plugin, &start, &mut problems);
         let secrets = secrets(grant_file, &plugin, &mut problems);
@@ -71,6 +85,15 @@ impl Installed {
             }),
             _ => Err(problems),
         }
+    }
+
+    /// Whether it asks for something beyond its grant that the version before, with the same grant, did not ask for.
+    pub(crate) fn asks_for_more_than(&self, before: &Installed) -> bool {
+        let lines = |missing: &Option<String>| -> BTreeSet<String> {
+            let lines = missing.iter().flat_map(|lines| lines.lines());
+            lines.filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+        };
+        !lines(&self.missing).is_subset(&lines(&before.missing))
     }
 
     /// Classes that it hears of, may look at or may act on.

@@ -1,7 +1,32 @@
 //! What a person can tell a plugin's worker while it runs, and what the worker shows of itself. Two ends of one wire: the
 //! worker holds the orders, whoever steers it holds the steering.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
+
+use super::installed::Installed;
+use crate::feed::LivePool;
+
+/// What a worker delivers to, and from which pools.
+#[derive(Clone)]
+pub(crate) struct Version {
+    /// The plugin with its grant.
+    pub(crate) installed: Arc<Installed>,
+    /// The pools that it serves, by name.
+    pub(crate) pools: HashMap<SmolStr, LivePool>,
+}
+
+impl Version {
+    /// Whether events are told in the same way: heard by the same subscriptions, from the same pools.
+    pub(super) fn hears_as(&self, other: &Version) -> bool {
+        self.installed.subscriptions() == other.installed.subscriptions()
+            && self.pools.len() == other.pools.len()
+            && self.pools.keys().all(|pool| other.pools.contains_key(pool))
+    }
+}
 
 /// How far a worker is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,11 +41,13 @@ pub(crate) struct Figures {
     pub(crate) resting: usize,
     /// Whether the plugin keeps failing and is left alone, but for a trial now and then.
     pub(crate) quarantined: bool,
+    /// Whether a new version waits until the deliveries that run have ended.
+    pub(crate) succeeding: bool,
     /// How attempts ended.
     pub(crate) ended: Ended,
 }
 
-/// Attempts by how they ended, since the daemon started.
+/// Attempts by how they ended, and events that needed none, since the daemon started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
     /// Well.
@@ -33,29 +60,50 @@ pub(crate) struct Ended {
 
 /// The worker's end.
 pub(crate) struct Orders {
+    version: watch::Receiver<Version>,
+    retired: watch::Receiver<bool>,
     enabled: watch::Receiver<bool>,
     again: mpsc::UnboundedReceiver<u64>,
     figures: watch::Sender<Figures>,
 }
 
 /// The other end. Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Steering {
+    version: watch::Sender<Version>,
+    retired: watch::Sender<bool>,
     enabled: watch::Sender<bool>,
     again: mpsc::UnboundedSender<u64>,
     figures: watch::Receiver<Figures>,
 }
 
-/// Both ends, for a worker that begins switched on or off.
-pub(crate) fn steering(enabled: bool) -> (Steering, Orders) {
-    let enabled = watch::Sender::new(enabled);
+/// Both ends, for a worker that begins with this version, switched on or off.
+pub(crate) fn steering(version: Version, enabled: bool) -> (Steering, Orders) {
+    let (version, enabled) = (watch::Sender::new(version), watch::Sender::new(enabled));
+    let retired = watch::Sender::new(false);
     let (again, heard) = mpsc::unbounded_channel();
     let (shown, figures) = watch::channel(Figures::default());
-    let orders = Orders { enabled: enabled.subscribe(), again: heard, figures: shown };
-    (Steering { enabled, again, figures }, orders)
+    let orders = Orders {
+        version: version.subscribe(),
+        retired: retired.subscribe(),
+        enabled: enabled.subscribe(),
+        again: heard,
+        figures: shown,
+    };
+    (Steering { version, retired, enabled, again, figures }, orders)
 }
 
 impl Orders {
+    /// The version to deliver to, and the versions that follow it.
+    pub(super) fn version(&self) -> watch::Receiver<Version> {
+        self.version.clone()
+    }
+
+    /// Whether the worker is to end, and what becomes of that.
+    pub(super) fn retired(&self) -> watch::Receiver<bool> {
+        self.retired.clone()
+    }
+
     /// Whether deliveries may begin, and what becomes of that.
     pub(super) fn enabled(&self) -> watch::Receiver<bool> {
         self.enabled.clone()
@@ -73,6 +121,16 @@ impl Orders {
 }
 
 impl Steering {
+    /// Hands the next deliveries to a new version of the plugin or of its grant. Those that run end as they began.
+    pub(crate) fn succeed(&self, version: Version) {
+        self.version.send_replace(version);
+    }
+
+    /// Ends the worker: it begins no more deliveries, lets those that run come to their end, and is gone.
+    pub(crate) fn retire(&self) {
+        self.retired.send_replace(true);
+    }
+
     /// Whether deliveries may begin.
     pub(crate) fn is_enabled(&self) -> bool {
         *self.enabled.borrow()

@@ -54,6 +54,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         }
     }
 
+    /// Lets at most so many deliveries run side by side from now on; those that run go on.
+    pub(crate) fn set_bound(&mut self, bound: usize) {
+        self.bound = bound.max(1);
+    }
+
     /// The number of the last event that was offered.
     pub(crate) fn offered(&self) -> u64 {
         self.offered

@@ -5,6 +5,7 @@
 //! ```
 
 mod intake;
+mod succession;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
@@ -18,7 +19,7 @@ use tokio::time::Instant;
 
 use super::delivery::{self, After, Delivery, Doubts, finish};
 use super::installed::Installed;
-use super::orders::{Ended, Figures, Orders};
+use super::orders::{Ended, Figures, Orders, Version};
 use super::quarantine::{Fared, Quarantine, Turn};
 use super::queue::{Next, Queue};
 use super::{retry, translate};
@@ -79,22 +80,19 @@ pub(crate) struct Worker {
     /// Deliveries by how they ended, since the start.
     ended: Ended,
     orders: Orders,
+    versions: watch::Receiver<Version>,
+    /// A version that waits until the deliveries that run have ended.
+    successor: Option<Version>,
     quarantine: Quarantine,
     pulse: Pulse,
-    stop: watch::Receiver<bool>,
 }
 
 impl Worker {
     /// A worker that goes on where the plugin is. A plugin that was never seen begins after the last event.
-    pub(crate) async fn new(
-        installed: Arc<Installed>,
-        pools: HashMap<SmolStr, LivePool>,
-        shared: Shared,
-        orders: Orders,
-        pulse: Pulse,
-        stop: watch::Receiver<bool>,
-    ) -> Result<Self, WorkerError> {
+    pub(crate) async fn new(shared: Shared, orders: Orders, pulse: Pulse) -> Result<Self, WorkerError> {
         let journal = &shared.journal;
+        let mut versions = orders.version();
+        let Version { installed, pools } = versions.borrow_and_update().clone();
         let progress = journal.progress(&installed.name, journal.last()).await;
         let progress = progress.map_err(|source| WorkerError { plugin: installed.name.clone(), source })?;
         Ok(Worker {
@@ -108,16 +106,17 @@ impl Worker {
             tasks: HashMap::new(),
             ended: Ended::default(),
             orders,
+            versions,
+            successor: None,
             quarantine: Quarantine::default(),
             pulse,
             installed,
             pools,
             shared,
-            stop,
         })
     }
 
-    /// Delivers until asked to stop, then lets what runs come to its end. Dropping the future then cuts it short; the
+    /// Delivers until it is retired, then lets what runs come to its end. Dropping the future then cuts it short; the
     /// deliveries come again.
     pub(crate) async fn run(mut self) -> Result<(), WorkerError> {
         let plugin = self.installed.name.clone();
@@ -126,16 +125,20 @@ impl Worker {
 
     async fn deliver_all(&mut self) -> Result<(), journal::Error> {
         let mut last = self.shared.tail.last();
-        let mut stop = self.stop.clone();
+        let mut retired = self.orders.retired();
         let mut enabled = self.orders.enabled();
+        let mut versions = self.orders.version();
         let mut lag_began = None;
         self.left_below_the_cursor().await?;
-        while !*stop.borrow() {
+        while !*retired.borrow() {
             self.pulse.beat();
             last.borrow_and_update();
-            let more = self.fill().await?;
+            versions.borrow_and_update();
+            self.succeed().await?;
+            let waits = self.successor.is_some();
+            let more = !waits && self.fill().await?;
             // One that is switched off takes events in and begins nothing: its queue stays as it is.
-            let on = *enabled.borrow_and_update();
+            let on = *enabled.borrow_and_update() && !waits;
             if on {
                 self.begin().await?;
             }
@@ -159,8 +162,9 @@ impl Worker {
             }
             tokio::select! {
                 // Either it says stop, or whoever could say so is gone.
-                _ = stop.changed() => {}
+                _ = retired.changed() => {}
                 _ = last.changed() => {}
+                Ok(()) = versions.changed() => {}
                 Ok(()) = enabled.changed() => {}
                 Some(sequence) = self.orders.next() => self.come_again(sequence).await?,
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended).await?,
@@ -170,9 +174,13 @@ impl Worker {
                 () = tokio::time::sleep(PULSE_EVERY) => {}
             }
         }
-        while let Some(ended) = self.running.join_next_with_id().await {
+        while !self.running.is_empty() {
             self.pulse.beat();
-            self.ended(ended).await?;
+            self.tell();
+            tokio::select! {
+                Some(ended) = self.running.join_next_with_id() => self.ended(ended).await?,
+                () = tokio::time::sleep(PULSE_EVERY) => {}
+            }
         }
         self.note_cursor().await
     }
@@ -186,6 +194,7 @@ impl Worker {
             running,
             resting,
             quarantined: self.quarantine.due().is_some(),
+            succeeding: self.successor.is_some(),
             ended: self.ended,
         });
     }

@@ -40,6 +40,7 @@ pub(crate) struct Wanted {
 
 /// Follows the clock.
 pub(crate) struct Clock {
+    wanted: watch::Receiver<Vec<Wanted>>,
     planned: Vec<(Wanted, Timestamp)>,
     journal: Journal,
     tail: Arc<Tail>,
@@ -69,16 +70,25 @@ pub(crate) enum ClockError {
 }
 
 impl Clock {
-    /// A clock that goes on from what the journal knows. A schedule that is new or another one begins now.
+    /// A clock of these schedules, which may change.
     pub(crate) async fn new(
-        wanted: Vec<Wanted>,
+        wanted: watch::Receiver<Vec<Wanted>>,
         journal: Journal,
         tail: Arc<Tail>,
         pulse: Pulse,
         stop: watch::Receiver<bool>,
     ) -> Result<Self, ClockError> {
-        let known = journal.schedules().await.map_err(ClockError::Read)?;
-        let mut clock = Clock { planned: Vec::new(), journal, tail, pulse, stop };
+        let mut clock = Clock { wanted, planned: Vec::new(), journal, tail, pulse, stop };
+        clock.plan().await?;
+        Ok(clock)
+    }
+
+    /// Takes up the schedules that are wanted, and goes on from what the journal knows of them. One that is new or another
+    /// than before begins now.
+    async fn plan(&mut self) -> Result<(), ClockError> {
+        let wanted = self.wanted.borrow_and_update().clone();
+        let known = self.journal.schedules().await.map_err(ClockError::Read)?;
+        self.planned.clear();
         let now = Timestamp::now();
         for wanted in wanted {
             let begin = begin(&wanted, &known, now);
@@ -93,13 +103,13 @@ impl Clock {
             let last = match begin {
                 Begin::From(last) => last,
                 Begin::Anew { .. } => {
-                    clock.note(&wanted, now, None).await?;
+                    self.note(&wanted, now, None).await?;
                     now
                 }
             };
-            clock.planned.push((wanted, last));
+            self.planned.push((wanted, last));
         }
-        Ok(clock)
+        Ok(())
     }
 
     /// Tells what is due until asked to stop.
@@ -120,9 +130,13 @@ impl Clock {
             let pause = next.map_or(LOOK_AGAIN, |next| {
                 Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default().min(LOOK_AGAIN)
             });
-            tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => {}
-                () = tokio::time::sleep(pause) => {}
+            let others = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => false,
+                Ok(()) = self.wanted.changed() => true,
+                () = tokio::time::sleep(pause) => false,
+            };
+            if others {
+                self.plan().await?;
             }
         }
         Ok(())

@@ -150,6 +150,14 @@ impl Daemon {
         self.ended(LIMIT).await
     }
 
+    /// Asks it to read its configuration anew by SIGHUP, and waits for nothing.
+    ///
+    /// # Panics
+    /// When it is gone.
+    pub fn ask_to_reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
     /// Asks it to stop, and waits for nothing.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use crate::scenarios::{answers, clock, disk, killed, network, plugins, pool, stop};
+use crate::scenarios::{answers, clock, disk, killed, network, plugins, pool, reload, stop};
 
 /// How a scenario ended that did not fail.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ pub(crate) const SCENARIOS: &[Scenario] = scenarios! {
     "F20" "poison: a plugin traps on each event"            always  30 plugins::poison;
     "F21" "plugins attack the host"                         always  30 plugins::attack;
     "F25" "stopped under load"                              always  20 stop::under_load;
+    "F27" "reloaded under load"                             always  60 reload::under_load;
     "F2"  "power cut"                                       nightly 30 disk::power_cut;
     "F3"  "frozen, then thawed"                             nightly 60 network::frozen;
     "F5"  "files may not grow"                              nightly 20 disk::file_size_limit;

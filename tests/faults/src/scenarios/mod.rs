@@ -7,4 +7,5 @@ pub(crate) mod killed;
 pub(crate) mod network;
 pub(crate) mod plugins;
 pub(crate) mod pool;
+pub(crate) mod reload;
 pub(crate) mod stop;

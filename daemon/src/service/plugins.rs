@@ -1,0 +1,179 @@
+//! The configured plugins: loaded, given their workers, handed on to new versions, retired.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use smol_str::SmolStr;
+use tokio::sync::{Mutex, watch};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::compiler::Compiler;
+use crate::config::{self, Config, GrantFile};
+use crate::control::{PluginList, PluginSource, PluginState};
+use crate::feed::LivePool;
+use crate::pulse::Pulses;
+use crate::router::{Installed, Shared, Steering, Version, Worker, steering};
+
+/// A worker turns every few seconds, or waits for the journal.
+const WORKER_SILENCE: Duration = Duration::from_secs(120);
+
+/// What becomes of a configured plugin: it is loaded, or why not; nothing where its grant file says so.
+pub(super) type Loaded = Result<Arc<Installed>, Option<String>>;
+
+/// The configured plugins with their workers.
+pub(super) struct Plugins {
+    pub(super) compiler: Arc<Compiler>,
+    shared: Shared,
+    pulses: Pulses,
+    /// All that are configured, by name.
+    list: watch::Sender<PluginList>,
+    workers: JoinSet<Result<()>>,
+    /// Held by the worker of a plugin for as long as it is there: one at a time.
+    turns: HashMap<String, Arc<Mutex<()>>>,
+}
+
+impl Plugins {
+    pub(super) fn new(compiler: Compiler, shared: Shared, pulses: Pulses) -> Self {
+        let list = watch::Sender::new(PluginList::default());
+        let compiler = Arc::new(compiler);
+        Plugins { compiler, shared, pulses, list, workers: JoinSet::new(), turns: HashMap::new() }
+    }
+
+    /// All that are configured, by name, and what becomes of them.
+    pub(super) fn list(&self) -> watch::Receiver<PluginList> {
+        self.list.subscribe()
+    }
+
+    /// All that are configured now, by name.
+    pub(super) fn present(&self) -> PluginList {
+        Arc::clone(&self.list.borrow())
+    }
+
+    /// Those that are loaded, with their grants.
+    pub(super) fn loaded(&self) -> impl Iterator<Item = (Arc<PluginSource>, Arc<Installed>)> + use<> {
+        let present = self.present().to_vec();
+        present.into_iter().filter_map(|plugin| {
+            let installed = Arc::clone(plugin.state.installed()?);
+            Some((plugin, installed))
+        })
+    }
+
+    /// Makes a plugin known to the journal; one that is new begins after the last event. Gives the deliveries that an earlier
+    /// run left open.
+    pub(super) async fn register(&self, name: &str) -> Result<Vec<(SmolStr, u64)>, journal::Error> {
+        let journal = &self.shared.journal;
+        let progress = journal.progress(name, journal.last()).await?;
+        Ok(progress.open.iter().map(|open| (name.into(), open.sequence)).collect())
+    }
+
+    /// Gives all plugins their workers; they are known to the journal.
+    pub(super) async fn begin(&mut self, loaded: Vec<(GrantFile, Loaded)>, pools: &[LivePool]) -> Result<()> {
+        let disabled = self.shared.journal.listings().disabled().await?;
+        let mut list = Vec::new();
+        for (grant, loaded) in loaded {
+            let state = match loaded {
+                Ok(installed) => {
+                    let off = disabled.iter().find(|disabled| disabled.plugin == installed.name);
+                    if let Some(off) = off {
+                        tracing::warn!(
+                            plugin = installed.name,
+                            by = off.by.who,
+                            reason = off.by.reason,
+                            "the plugin is disabled"
+                        );
+                    }
+                    let steering = self.employ(version(&grant, &installed, pools), off.is_none());
+                    PluginState::Loaded { installed, steering, update: None }
+                }
+                Err(None) => PluginState::Off,
+                Err(Some(why)) => PluginState::LeftOut(why),
+            };
+            list.push(Arc::new(PluginSource { grant, state }));
+        }
+        self.show(list);
+        Ok(())
+    }
+
+    /// Shows what is configured now.
+    pub(super) fn show(&self, list: Vec<Arc<PluginSource>>) {
+        self.list.send_replace(list.into());
+    }
+
+    /// Gives a plugin its worker, which begins when the one before has ended.
+    pub(super) fn employ(&mut self, version: Version, enabled: bool) -> Steering {
+        let name = version.installed.name.clone();
+        let turn = Arc::clone(self.turns.entry(name.clone()).or_default());
+        let (steering, orders) = steering(version, enabled);
+        let (shared, pulses) = (self.shared.clone(), self.pulses.clone());
+        self.workers.spawn(async move {
+            let _turn = turn.lock_owned().await;
+            let pulse = pulses.part(format!("the deliveries to {name}"), WORKER_SILENCE);
+            Ok(Worker::new(shared, orders, pulse).await?.run().await?)
+        });
+        steering
+    }
+
+    /// How the next worker ended; none when there is none.
+    pub(super) async fn ended(&mut self) -> Option<Result<Result<()>, JoinError>> {
+        self.workers.join_next().await
+    }
+
+    /// Lets no more deliveries begin and waits for those that run, at most so long; false when some were cut short then.
+    pub(super) async fn stop(&mut self, drain: Duration) -> bool {
+        for plugin in self.present().iter() {
+            if let PluginState::Loaded { steering, .. } = &plugin.state {
+                steering.retire();
+            }
+        }
+        let ended = async { while self.workers.join_next().await.is_some() {} };
+        let drained = tokio::time::timeout(drain, ended).await.is_ok();
+        self.workers.shutdown().await;
+        drained
+    }
+}
+
+/// A plugin with the pools that its grant names.
+pub(super) fn version(grant: &GrantFile, installed: &Arc<Installed>, pools: &[LivePool]) -> Version {
+    let served = pools.iter().filter(|pool| grant.covers(pool.name()));
+    Version {
+        installed: Arc::clone(installed),
+        pools: served.map(|pool| (pool.name().clone(), pool.clone())).collect(),
+    }
+}
+
+/// All plugins with their grants. Those that cannot be loaded are left out, with what is wrong in the log.
+pub(super) fn load_all(compiler: &Compiler, config: &Config) -> Vec<(GrantFile, Loaded)> {
+    let load = |grant_file: &GrantFile| {
+        if !grant_file.enabled {
+            return Err(None);
+        }
+        match Installed::load(compiler, grant_file) {
+            Ok(installed) => {
+                tell(&installed);
+                Ok(Arc::new(installed))
+            }
+            Err(problems) => {
+                let problems: Vec<String> = problems.iter().map(config::Problem::one_line).collect();
+                for problem in &problems {
+                    tracing::error!(plugin = grant_file.name, "the plugin is left out: {problem}");
+                }
+                Err(Some(problems.join("; ")))
+            }
+        }
+    };
+    config.grants.iter().map(|grant_file| (grant_file.clone(), load(grant_file))).collect()
+}
+
+/// Tells of a plugin that was loaded.
+pub(super) fn tell(installed: &Installed) {
+    let (plugin, version) = (&installed.name, &installed.plugin.manifest().version);
+    tracing::info!(plugin, version, "plugin loaded");
+    if installed.terms.dry_run {
+        tracing::warn!(plugin, "the plugin runs dry: calls that change something are recorded and not sent");
+    }
+    if let Some(missing) = &installed.missing {
+        tracing::warn!(plugin, missing, "the plugin asks for more than its grant allows");
+    }
+}
