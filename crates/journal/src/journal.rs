@@ -15,7 +15,7 @@ use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{
     By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, NewEvent, OpenDelivery, Progress, Pruned,
-    Scheduled, actions, dead, deliveries, effects, events, prune, schedule, state, switch,
+    Scheduled, actions, dead, deliveries, effects, events, fold, prune, schedule, state, switch,
 };
 
 /// An open journal.
@@ -205,6 +205,27 @@ impl Journal {
         let plugin = plugin.to_owned();
         let work = move |to: &_| deliveries::start(to, &plugin, sequence, attempt);
         self.threads.writer.post("recording the start of a delivery", work).await
+    }
+
+    /// Settles events of which nothing was ever started by folding them into a later one, which tells of them too, and records
+    /// that its first attempt begins: all or nothing.
+    ///
+    /// # Errors
+    /// As [`Journal::start`] for any of them; see [`Journal`] for the others.
+    pub async fn fold(&self, plugin: &str, folded: Vec<u64>, into: u64) -> Result<(), Error> {
+        let plugin = plugin.to_owned();
+        let work = move |to: &_| fold::fold(to, &plugin, &folded, into);
+        self.threads.writer.write("folding events into a later one", work).await
+    }
+
+    /// The events that were folded into this one, in order.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn folded_into(&self, plugin: &str, into: u64) -> Result<Vec<u64>, Error> {
+        let plugin = plugin.to_owned();
+        let read = move |from: &_| fold::folded_into(from, &plugin, into);
+        self.threads.road.ask("reading what was folded into an event", read).await
     }
 
     /// Ends an attempt: its outcome, the plugin's state writes and the cursor, all or nothing.

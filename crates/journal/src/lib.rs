@@ -5,7 +5,7 @@
 //! - **events**, numbered without a hole from 1, with the picture of the pool (**objects**) and the **position** in
 //!   the pool's own stream that belong to them; the three are written in one transaction ([`Journal::append`]);
 //! - for each plugin a **cursor** and the **deliveries** above it ([`Journal::progress`], [`Journal::start`],
-//!   [`Journal::finish`]); what was given up is a **dead letter**, which a person can make come again;
+//!   [`Journal::finish`], [`Journal::fold`]); what was given up is a **dead letter**, which a person can make come again;
 //! - **effects**: what a plugin was about to do and how it went ([`Journal::intend`], [`Journal::conclude`]);
 //! - each plugin's own **state**, written together with the outcome of a delivery;
 //! - **schedules**: when each was last due, written together with the event that tells of it;
@@ -36,6 +36,7 @@ mod effects;
 mod error;
 mod events;
 mod fate;
+mod fold;
 mod journal;
 mod listings;
 mod open;

@@ -9,7 +9,7 @@ use crate::fate::Fate;
 use crate::open::{self, OpenError};
 use crate::reader::Reader;
 use crate::{
-    Action, Counts, DeadLetter, Disabled, Effect, EffectId, OpenDelivery, PluginCursor, StoredEvent,
+    Action, Counts, DeadLetter, Disabled, Effect, EffectId, OpenDelivery, PluginCursor, StoredEvent, fold,
 };
 use crate::{EventFilter, StoredObject, actions, counts, dead, deliveries, effects, events, switch};
 
@@ -90,6 +90,26 @@ impl Listings {
     pub async fn delivery(&self, plugin: &str, sequence: u64) -> Result<Option<OpenDelivery>, Error> {
         let plugin = plugin.to_owned();
         self.ask("reading a delivery", move |from| deliveries::delivery(from, &plugin, sequence)).await
+    }
+
+    /// The events that were folded into this one, in order.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn folded_into(&self, plugin: &str, into: u64) -> Result<Vec<u64>, Error> {
+        let plugin = plugin.to_owned();
+        self.ask("reading what was folded into an event", move |from| fold::folded_into(from, &plugin, into))
+            .await
+    }
+
+    /// The event that this one was folded into; `None` if it was not.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn folded_in(&self, plugin: &str, sequence: u64) -> Result<Option<u64>, Error> {
+        let plugin = plugin.to_owned();
+        self.ask("reading what an event was folded into", move |from| fold::host_of(from, &plugin, sequence))
+            .await
     }
 
     /// The newest dead letters of all plugins or of one, newest first, at most `limit`.

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::error::Fault;
-use crate::events;
+use crate::{events, fold};
 
 /// So many events go in one piece, so that no write waits for long behind it.
 const PIECE: u64 = 500;
@@ -52,6 +52,13 @@ pub(crate) fn piece(connection: &Connection, before_micros: i64) -> Result<(Prun
                  SELECT effect.id FROM plugin JOIN effect ON effect.plugin = plugin.name AND effect.sequence <= ?1)",
         )?
         .execute([through])?;
+    connection
+        .prepare_cached(
+            "DELETE FROM folded WHERE (plugin, sequence) IN (
+                 SELECT folded.plugin, folded.sequence FROM plugin
+                 JOIN folded ON folded.plugin = plugin.name AND folded.sequence <= ?1)",
+        )?
+        .execute([through])?;
     connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
     let more = young.is_none() && held_by.is_none();
     Ok((Pruned { events: events as u64, effects: effects as u64, held_by }, more))
@@ -73,5 +80,8 @@ fn needed(connection: &Connection) -> Result<Vec<(u64, String)>, Fault> {
     let open =
         open.map(|(sequence, plugin)| (sequence, format!("event {sequence} is being delivered to {plugin}")));
     let dead = dead.map(|(sequence, id)| (sequence, format!("event {sequence} is that of dead letter {id}")));
-    Ok([behind, open, dead].into_iter().flatten().collect())
+    let folded = fold::lowest_needed(connection)?.map(|(sequence, plugin)| {
+        (sequence, format!("event {sequence} is folded into one that {plugin} has not dealt with"))
+    });
+    Ok([behind, open, dead, folded].into_iter().flatten().collect())
 }

@@ -11,13 +11,14 @@ use rusqlite::{Connection, ErrorCode, params, params_from_iter};
 use crate::open::{self, OpenError, Options};
 
 /// The tables with the order in which they lie, parents first.
-const TABLES: [(&str, &[&str]); 12] = [
+const TABLES: [(&str, &[&str]); 13] = [
     ("pool", &["name"]),
     ("event", &["sequence"]),
     ("object", &["rowid"]),
     ("plugin", &["name"]),
     ("disabled", &["plugin"]),
     ("delivery", &["plugin", "sequence"]),
+    ("folded", &["plugin", "sequence"]),
     ("dead", &["id"]),
     ("dead_log", &["dead", "number"]),
     ("state", &["rowid"]),
@@ -172,7 +173,7 @@ fn hold_together(into: &Connection, counted: Option<u64>, losses: &mut Vec<Strin
         "plugins whose cursor was lost, and which go on after the last event",
         "INSERT OR IGNORE INTO plugin (name, cursor)
          SELECT DISTINCT plugin, ?1 FROM (SELECT plugin FROM delivery UNION SELECT plugin FROM dead
-             UNION SELECT plugin FROM state UNION SELECT plugin FROM effect UNION SELECT plugin FROM disabled)",
+             UNION SELECT plugin FROM folded UNION SELECT plugin FROM state UNION SELECT plugin FROM effect UNION SELECT plugin FROM disabled)",
     )?;
     lose(
         "plugins whose cursor was beyond the last event",
@@ -193,6 +194,7 @@ fn hold_together(into: &Connection, counted: Option<u64>, losses: &mut Vec<Strin
         "DELETE FROM dead_log WHERE ?1 >= 0 AND NOT EXISTS (SELECT 1 FROM dead WHERE dead.id = dead_log.dead)",
     )?;
     // Their numbers will be those of other events.
+    lose("notes of folded events that were lost", "DELETE FROM folded WHERE into_sequence > ?1")?;
     lose("recorded calls whose event was lost", "DELETE FROM effect WHERE sequence > ?1")?;
     Ok(last)
 }

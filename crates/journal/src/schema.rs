@@ -11,7 +11,7 @@ pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"XAPJ");
 /// The version of the tables that this program writes.
 pub(crate) const VERSION: i32 = STEPS.len() as i32;
 
-const STEPS: &[&str] = &[FIRST, OPERATED, SCHEDULED];
+const STEPS: &[&str] = &[FIRST, OPERATED, SCHEDULED, FOLDED];
 
 const FIRST: &str = "
     -- The number of the last event. Kept apart from the events, so that numbers are not used again when old events
@@ -134,6 +134,17 @@ const SCHEDULED: &str = "
         due_micros INTEGER NOT NULL,
         PRIMARY KEY (pool, plugin, name)
     ) STRICT, WITHOUT ROWID;
+";
+
+/// Events that were not told for themselves, since a later one of the same object told of them too. Rows go with their events.
+const FOLDED: &str = "
+    CREATE TABLE folded (
+        plugin TEXT NOT NULL REFERENCES plugin (name),
+        sequence INTEGER NOT NULL,
+        into_sequence INTEGER NOT NULL CHECK (into_sequence > sequence),
+        PRIMARY KEY (plugin, sequence)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX folded_into ON folded (plugin, into_sequence);
 ";
 
 /// Takes the steps that the file has not seen, all in the transaction that the caller has open.

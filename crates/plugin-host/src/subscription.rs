@@ -45,6 +45,8 @@ pub struct ObjectInterest {
     /// Fields that lead to objects which belong to this one, such as a VM's `guest_metrics`: a change of such an object is
     /// heard as a modification of this field.
     pub with: BTreeSet<SmolStr>,
+    /// Whether of several changes of one object that wait only the newest is wanted, which then tells of them all.
+    pub latest: bool,
 }
 
 /// Which alerts.
@@ -57,6 +59,12 @@ pub struct AlertInterest {
 }
 
 impl Subscription {
+    /// Whether of several changes of one object that wait only the newest is wanted.
+    #[must_use]
+    pub fn latest(&self) -> bool {
+        matches!(&self.interest, Interest::Objects(interest) if interest.latest)
+    }
+
     /// Whether the event is wanted.
     #[must_use]
     pub fn wants(&self, subject: &Subject) -> bool {
@@ -132,6 +140,7 @@ mod tests {
             on: on.iter().copied().collect(),
             fields: fields.iter().map(SmolStr::new).collect(),
             with: with.iter().map(SmolStr::new).collect(),
+            latest: false,
         }
     }
 

@@ -87,11 +87,21 @@ async fn show(arguments: &Show) -> Result<Answer> {
             ("attempt", attempt.to_string()),
             ("again at", text(not_before)),
             ("why", text(why)),
+            ("tells of too", numbers(&detail.folded)),
         ]);
         let event = detail.event.as_ref().map(event_facts).unwrap_or_default();
         format!("{delivery}\n{event}{}", call_table(&detail.calls))
     })?;
     Ok(Answer::Done)
+}
+
+/// How many there are, with the first and the last.
+fn numbers(folded: &[u64]) -> String {
+    match folded {
+        [] => String::new(),
+        [one] => format!("event {one}"),
+        [first, .., last] => format!("{} events, {first} to {last}", folded.len()),
+    }
 }
 
 /// The calls of a delivery; nothing where there are none.

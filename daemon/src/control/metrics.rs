@@ -144,6 +144,8 @@ fn plugins(page: &mut Page, plugins: &[PluginStatus]) {
             (vec![("plugin", plugin.name.clone()), ("outcome", outcome.to_owned())], count)
         })
     });
+    let folded = plugins.iter().map(|plugin| (vec![("plugin", plugin.name.clone())], plugin.folded));
+    page.counter("events_folded", "Events told with a later one of the same object, since the start", folded);
     page.counter("attempts", "Attempts at deliveries by how they ended, since the start", attempts);
 }
 

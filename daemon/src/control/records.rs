@@ -63,6 +63,7 @@ pub(crate) async fn plugins(listings: &Listings) -> Result<Vec<PluginStatus>, Er
             attempts_done: 0,
             attempts_again: 0,
             attempts_dead: 0,
+            folded: 0,
             name: plugin,
         }
     };
@@ -144,7 +145,12 @@ pub(crate) async fn delivery(
         not_before: None,
         why: None,
     };
+    let told_with = listings.folded_in(plugin, sequence).await?;
     let delivery = match (&dead, listings.delivery(plugin, sequence).await?) {
+        _ if told_with.is_some() => DeliveryLine {
+            why: told_with.map(|into| format!("it was told with event {into}")),
+            ..line("folded", 0)
+        },
         (Some(dead), _) => DeliveryLine { why: Some(dead.why.clone()), ..line("dead", dead.attempts) },
         (None, Some(open)) => delivery_line(plugin.to_owned(), open),
         (None, None) if sequence <= known.cursor => {
@@ -153,7 +159,9 @@ pub(crate) async fn delivery(
         (None, None) => line("not started", 0),
     };
     let event = event_line(listings, sequence).await?;
-    Ok(Some(DeliveryDetail { delivery, event, calls: calls.into_iter().map(call_line).collect(), dead }))
+    let folded = listings.folded_into(plugin, sequence).await?;
+    let calls = calls.into_iter().map(call_line).collect();
+    Ok(Some(DeliveryDetail { delivery, event, folded, calls, dead }))
 }
 
 /// Dead letters, newest first.

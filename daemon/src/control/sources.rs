@@ -266,6 +266,7 @@ fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
         attempts_done: ended.done,
         attempts_again: ended.again,
         attempts_dead: ended.dead,
+        folded: ended.folded,
     }
 }
 

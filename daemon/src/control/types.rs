@@ -76,6 +76,8 @@ pub(crate) struct PluginStatus {
     pub(crate) attempts_again: u64,
     /// Deliveries given up, since the daemon started.
     pub(crate) attempts_dead: u64,
+    /// Events that were told with a later one of the same object, since the daemon started.
+    pub(crate) folded: u64,
 }
 
 /// `GET /v1/plugins/NAME`
@@ -247,7 +249,7 @@ pub(crate) struct DeliveryLine {
     pub(crate) sequence: u64,
     /// The last attempt; 0 before the first.
     pub(crate) attempt: u32,
-    /// `started`, `retry`, `settled`, `dead`, or `not started`.
+    /// `started`, `retry`, `settled`, `folded` into a later one, `dead`, or `not started`.
     pub(crate) state: String,
     /// When it is tried again.
     pub(crate) not_before: Option<String>,
@@ -262,6 +264,8 @@ pub(crate) struct DeliveryDetail {
     pub(crate) delivery: DeliveryLine,
     /// Its event.
     pub(crate) event: Option<EventLine>,
+    /// Earlier events of the same object that it tells of too, by number.
+    pub(crate) folded: Vec<u64>,
     /// The calls that its attempts made.
     pub(crate) calls: Vec<CallLine>,
     /// The dead letter that it became.

@@ -20,7 +20,7 @@ use crate::feed::LivePool;
 use crate::story::{Moment, Story};
 
 /// How long to wait before the same write to the journal is tried again while there is no room.
-const ROOM_RETRY: Duration = Duration::from_secs(1);
+pub(super) const ROOM_RETRY: Duration = Duration::from_secs(1);
 /// How many of a plugin's last log lines are kept with a dead letter.
 const DEAD_LOG_LINES: usize = 20;
 

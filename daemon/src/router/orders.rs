@@ -56,6 +56,8 @@ pub(crate) struct Ended {
     pub(crate) again: u64,
     /// Given up.
     pub(crate) dead: u64,
+    /// Events that were told with a later one.
+    pub(crate) folded: u64,
 }
 
 /// The worker's end.

@@ -68,8 +68,63 @@ pub(super) struct Heard {
     subject: Subject,
     /// The name of the subscription.
     subscription: String,
+    /// The place of the subscription, where it wants only the newest of several changes that wait.
+    pub(super) latest: Option<u32>,
     /// The reference of the object that it is told of; empty where it is about none.
     pub(super) object: SmolStr,
+    /// Whether it is about what belongs to the object; the object itself is then as it is now.
+    joined: bool,
+    /// How many earlier events it tells of too.
+    folded: usize,
+}
+
+impl Heard {
+    fn new(
+        subject: Subject,
+        (place, subscription): (usize, &Subscription),
+        object: SmolStr,
+        joined: bool,
+    ) -> Heard {
+        let latest = subscription.latest().then(|| u32::try_from(place).unwrap_or(u32::MAX));
+        Heard { subject, subscription: subscription.name.clone(), latest, object, joined, folded: 0 }
+    }
+}
+
+/// One change of an object that tells of several, given in order; none of none. From what the object was before the first to
+/// what it is after the last; each field that changed in between has changed, also one that is what it was.
+pub(super) fn fold(heard: Vec<Heard>) -> Option<Heard> {
+    let folded = heard.len().saturating_sub(1);
+    let told: Vec<(&Change, bool)> = heard
+        .iter()
+        .filter_map(|heard| match &heard.subject {
+            Subject::Change(change) => Some((change, heard.joined)),
+            _ => None,
+        })
+        .collect();
+    let first = told.iter().find(|(_, joined)| !joined).or(told.first()).map(|(change, _)| *change);
+    let (Some(first), Some((last, _))) = (first, told.last().copied()) else {
+        return heard.into_iter().next_back();
+    };
+    let operation = match (first.operation, last.operation) {
+        (_, Operation::Deleted) => Operation::Deleted,
+        (Operation::Added, _) => Operation::Added,
+        (Operation::Modified | Operation::Deleted, _) => Operation::Modified,
+    };
+    let mut changed: Vec<SmolStr> = Vec::new();
+    if operation == Operation::Modified {
+        for field in told.iter().flat_map(|(change, _)| &change.changed) {
+            if !changed.contains(field) {
+                changed.push(field.clone());
+            }
+        }
+    }
+    let old = match operation {
+        Operation::Added => None,
+        Operation::Modified | Operation::Deleted => first.old.clone().or_else(|| last.old.clone()),
+    };
+    let change = Change { operation, old, changed, ..last.clone() };
+    let last = heard.into_iter().next_back()?;
+    Some(Heard { subject: Subject::Change(change), folded, ..last })
 }
 
 /// What the first subscription of a plugin hears that wants the event. A schedule wakes nobody but its plugin.
@@ -78,9 +133,9 @@ pub(super) fn heard(event: &PoolEvent, plugin: &str, subscriptions: &[Subscripti
         return None;
     }
     let subject = subject(event);
-    let subscription = subscriptions.iter().find(|subscription| subscription.wants(&subject))?;
-    let object = event.told.reference().into();
-    Some(Heard { subject, subscription: subscription.name.clone(), object })
+    let mut numbered = subscriptions.iter().enumerate();
+    let subscription = numbered.find(|(_, subscription)| subscription.wants(&subject))?;
+    Some(Heard::new(subject, subscription, event.told.reference().into(), false))
 }
 
 /// What a subscription hears that wants to be told by the object that another one belongs to: a change of a VM's guest
@@ -89,7 +144,7 @@ pub(super) fn joined(event: &PoolEvent, subscriptions: &[Subscription], world: &
     let Told::Stream(events::Event::Change(change)) = &event.told else { return None };
     // That the object no longer has it is told by the object itself.
     let part = change.new.as_ref()?;
-    subscriptions.iter().find_map(|subscription| {
+    subscriptions.iter().enumerate().find_map(|(place, subscription)| {
         let Interest::Objects(interest) = &subscription.interest else { return None };
         interest.joined(&change.class).find_map(|field| {
             let owner = owner(world, &interest.class, field.name, part)?;
@@ -104,8 +159,8 @@ pub(super) fn joined(event: &PoolEvent, subscriptions: &[Subscription], world: &
                 caused_by: event.cause.as_ref().map(ToString::to_string),
             });
             let object = owner.reference.clone();
-            let subscription = subscription.wants(&subject).then(|| subscription.name.clone())?;
-            Some(Heard { subject, subscription, object })
+            let wanted = subscription.wants(&subject);
+            wanted.then(|| Heard::new(subject, (place, subscription), object, true))
         })
     })
 }
@@ -143,7 +198,8 @@ pub(super) fn event(event: &PoolEvent, attempt: u32, heard: Heard) -> Event {
             events::Origin::Live => Origin::Live,
             events::Origin::Resync => Origin::Resync,
         },
-        gap,
+        // There were others before it that are not told by themselves.
+        gap: gap || heard.folded > 0,
         attempt,
         subscription: heard.subscription,
         subject: heard.subject,
@@ -159,6 +215,77 @@ mod tests {
     fn record(class: &str, reference: &str, fields: &[(&str, Value)]) -> Arc<Record> {
         let fields: Struct = fields.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
         Arc::new(Record::new(class, reference, fields))
+    }
+
+    fn heard(operation: Operation, old: Option<&str>, new: Option<&str>, changed: &[&str]) -> Heard {
+        let named = |name: &str| record("VM", "a", &[("name_label", name.into())]);
+        let subject = Subject::Change(Change {
+            class: "VM".into(),
+            reference: "a".into(),
+            uuid: None,
+            operation,
+            old: old.map(named),
+            new: new.map(named),
+            changed: changed.iter().map(SmolStr::new).collect(),
+            caused_by: None,
+        });
+        let latest = Some(0);
+        Heard { subject, subscription: "s".into(), latest, object: "a".into(), joined: false, folded: 0 }
+    }
+
+    #[test]
+    fn several_changes_are_told_as_one() {
+        use Operation::{Added, Deleted, Modified};
+        let modified = |old, new, changed: &[&str]| heard(Modified, Some(old), Some(new), changed);
+        for (several, expected) in [
+            (
+                vec![modified("1", "2", &["x", "y"]), modified("2", "1", &["x", "z"])],
+                (Modified, Some("1"), Some("1"), "x y z", 1),
+            ),
+            (
+                vec![heard(Added, None, Some("1"), &[]), modified("1", "2", &["x"])],
+                (Added, None, Some("2"), "", 1),
+            ),
+            (
+                vec![
+                    modified("1", "2", &["x"]),
+                    modified("2", "3", &["x"]),
+                    heard(Deleted, Some("3"), None, &[]),
+                ],
+                (Deleted, Some("1"), None, "", 2),
+            ),
+            (
+                vec![heard(Added, None, Some("1"), &[]), heard(Deleted, Some("2"), None, &[])],
+                (Deleted, Some("2"), None, "", 1),
+            ),
+            (
+                vec![
+                    Heard { joined: true, ..modified("9", "9", &["guest_metrics"]) },
+                    modified("1", "2", &["x"]),
+                    Heard { joined: true, ..modified("9", "9", &["guest_metrics"]) },
+                ],
+                (Modified, Some("1"), Some("9"), "guest_metrics x", 2),
+            ),
+            (vec![modified("1", "2", &["x"])], (Modified, Some("1"), Some("2"), "x", 0)),
+        ] {
+            let Heard { subject: Subject::Change(change), folded, .. } = fold(several).unwrap() else {
+                panic!()
+            };
+            let name = |record: &Option<Arc<Record>>| {
+                record.as_ref().map(|record| record.text("name_label").to_owned())
+            };
+            assert_eq!(
+                (
+                    change.operation,
+                    name(&change.old).as_deref(),
+                    name(&change.new).as_deref(),
+                    &*change.changed.join(" "),
+                    folded
+                ),
+                expected
+            );
+        }
+        assert!(fold(Vec::new()).is_none());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //!   tail or journal ─▶ offer ─▶ queue ─▶ started (durable before any effect) ─▶ delivery ─▶ outcome (durable) ─▶ settle
 //! ```
 
+mod folding;
 mod intake;
 mod succession;
 
@@ -21,7 +22,7 @@ use super::delivery::{self, After, Delivery, Doubts, finish};
 use super::installed::Installed;
 use super::orders::{Ended, Figures, Orders, Version};
 use super::quarantine::{Fared, Quarantine, Turn};
-use super::queue::{Next, Queue};
+use super::queue::{Begun, Next, Queue};
 use super::{retry, translate};
 use crate::feed::{LivePool, Recent, Tail};
 use crate::latency::Latency;
@@ -206,12 +207,14 @@ impl Worker {
             if !self.quarantine.admits(self.running.len(), now) {
                 return Ok(());
             }
-            let Some(next) = self.queue.next(now) else { return Ok(()) };
+            let Some(Begun { next, folded }) = self.queue.next(now) else { return Ok(()) };
             let recent = match self.held.get(&next.sequence) {
                 Some(recent) => recent.clone(),
                 None => match self.read_again(next.sequence).await? {
                     Some(event) => Recent { event, received: None },
                     None => {
+                        // What cannot be read takes with it what it was to tell of.
+                        self.fold(&folded, next).await?;
                         let why = "the event cannot be read back from the journal".to_owned();
                         let dead = Outcome::Dead { why, log: Vec::new(), cut_short: false };
                         finish(&self.shared.journal, &self.installed.name, next, dead, Vec::new()).await?;
@@ -221,17 +224,19 @@ impl Worker {
                     }
                 },
             };
-            self.deliver(next, recent).await?;
+            self.deliver(next, recent, folded).await?;
         }
     }
 
-    async fn deliver(&mut self, next: Next, recent: Recent) -> Result<(), journal::Error> {
+    async fn deliver(&mut self, next: Next, recent: Recent, folded: Vec<u64>) -> Result<(), journal::Error> {
         let Next { sequence, attempt } = next;
         let Recent { event, received } = recent;
-        // Neither pools nor subscriptions change, but what an object belongs to may be gone.
-        let (Some(pool), Some(heard)) = (self.pools.get(&event.pool), self.heard(&event)) else {
+        // Pools and subscriptions are those by which it was offered, but what an object belongs to may be gone.
+        let heard = self.heard_with(&event, next, &folded).await?;
+        let (Some(pool), Some(heard)) = (self.pools.get(&event.pool).cloned(), heard) else {
             return self.forsaken(next).await;
         };
+        let begun = self.fold(&folded, next).await?;
         let host_event = translate::event(&event, attempt, heard);
         // Not at later attempts: a person has looked at the letter and wants it delivered all the same.
         if let Some(cause) = event.cause.as_ref().filter(|cause| attempt == 1 && cause.chain >= CHAIN_MAX) {
@@ -249,7 +254,9 @@ impl Worker {
             return Ok(());
         }
         // Written in order and not waited for: any effect of this attempt is written, and waited for, after it.
-        self.shared.journal.post_start(&self.installed.name, sequence, attempt).await?;
+        if !begun {
+            self.shared.journal.post_start(&self.installed.name, sequence, attempt).await?;
+        }
         let waited = received.filter(|_| attempt == 1).map(|received| received.elapsed());
         if let Some(waited) = waited {
             self.shared.latency.record(waited);
@@ -264,7 +271,7 @@ impl Worker {
             installed: Arc::clone(&self.installed),
             journal: self.shared.journal.clone(),
             story: self.shared.story.clone(),
-            pool: pool.clone(),
+            pool,
             event,
             attempt,
             cut_short: self.cut_short.get(&sequence).copied().unwrap_or_default(),

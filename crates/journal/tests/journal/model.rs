@@ -39,6 +39,11 @@ enum Call {
         state: Vec<(u8, Option<u8>)>,
         cursor: Option<u64>,
     },
+    Fold {
+        plugin: u8,
+        folded: Vec<u64>,
+        into: u64,
+    },
     Advance {
         plugin: u8,
         cursor: u64,
@@ -86,6 +91,11 @@ fn call() -> impl Strategy<Value = Call> {
                 plugin, sequence, attempt, outcome, state, cursor
             }
         ),
+        3 => (plugin(), proptest::collection::btree_set(sequence(), 0..4), 3..9_u64).prop_map(
+            |(plugin, folded, into)| Call::Fold {
+                plugin, folded: folded.into_iter().filter(|folded| *folded < into).collect(), into
+            }
+        ),
         2 => (plugin(), sequence()).prop_map(|(plugin, cursor)| Call::Advance { plugin, cursor }),
         3 => (plugin(), sequence(), attempt(), 0..2_u32)
             .prop_map(|(plugin, sequence, attempt, index)| Call::Intend { plugin, sequence, attempt, index }),
@@ -111,6 +121,8 @@ struct Plugin {
     cursor: u64,
     /// Attempt, the last one that was cut short, state.
     open: BTreeMap<u64, (u32, u32, OpenState)>,
+    /// By the event that they were folded into.
+    folded: BTreeMap<u64, Vec<u64>>,
     state: BTreeMap<String, Vec<u8>>,
 }
 
@@ -191,6 +203,19 @@ impl Model {
         if let Some(cursor) = finish.cursor {
             after.advance(&finish.plugin, cursor)?;
         }
+        *self = after;
+        Ok(())
+    }
+
+    fn fold(&mut self, name: &str, folded: &[u64], into: u64) -> Verdict {
+        let mut after = self.clone();
+        for sequence in folded {
+            after.start(name, *sequence, 1)?;
+            let plugin = after.plugins.get_mut(name).unwrap();
+            plugin.put(*sequence, 1, OpenState::Settled, false);
+            plugin.folded.entry(into).or_default().push(*sequence);
+        }
+        after.start(name, into, 1)?;
         *self = after;
         Ok(())
     }
@@ -330,6 +355,11 @@ impl Machine {
                 let expected = model.finish(&finish);
                 assert_eq!(verdict(journal.finish(finish).await), expected);
             }
+            Call::Fold { plugin, folded, into } => {
+                let name = format!("plugin {plugin}");
+                let expected = model.fold(&name, &folded, into);
+                assert_eq!(verdict(journal.fold(&name, folded, into).await), expected);
+            }
             Call::Advance { plugin, cursor } => {
                 let name = format!("plugin {plugin}");
                 assert_eq!(verdict(journal.advance(&name, cursor).await), model.advance(&name, cursor));
@@ -396,6 +426,12 @@ impl Machine {
             let mut found = Plugin { cursor: plugin.cursor, ..Plugin::default() };
             for OpenDelivery { sequence, attempt, cut_short, state } in progress.open {
                 found.open.insert(sequence, (attempt, cut_short, state));
+            }
+            for into in 1..=journal.last() {
+                let folded = journal.folded_into(&name, into).await.unwrap();
+                if !folded.is_empty() {
+                    found.folded.insert(into, folded);
+                }
             }
             for key in journal.state_keys(&name, "", None, usize::MAX).await.unwrap() {
                 let value = journal.state(&name, &key).await.unwrap().unwrap();

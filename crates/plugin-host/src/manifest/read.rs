@@ -158,6 +158,7 @@ class = "vm"
 on = ["modified"]
 fields = ["power_state"]
 with = ["guest_metrics"]
+latest = true
 
 [[subscribe]]
 name = "line"
@@ -208,6 +209,7 @@ description = "to be let in"
                     on: [Operation::Modified].into(),
                     fields: ["power_state".into()].into(),
                     with: ["guest_metrics".into()].into(),
+                    latest: true,
                 }),
             }
         );

@@ -14,7 +14,7 @@ use crate::subscription::{AlertInterest, Interest, ObjectInterest, Subscription,
 
 /// What says what a subscription is about, with the keys that narrow it.
 const KINDS: [(&str, &[&str]); 5] = [
-    ("class", &["on", "fields", "with"]),
+    ("class", &["on", "fields", "with", "latest"]),
     ("task", &[]),
     ("alert", &["names", "priority_at_most"]),
     ("cron", &["time_zone"]),
@@ -183,6 +183,7 @@ fn object_interest(
     Some(ObjectInterest {
         class: SmolStr::new_static(known.name),
         with: with.into_iter().map(|(_, field)| field.into()).collect(),
+        latest: reader.flag(table, "latest").unwrap_or(false),
         on,
         fields: fields.into_iter().map(|(_, field)| field.into()).collect(),
     })

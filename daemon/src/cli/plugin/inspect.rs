@@ -169,6 +169,9 @@ fn hears(interest: &Interest) -> String {
                     text.push_str(&format!("{what}{}", fields.join(", ")));
                 }
             }
+            if objects.latest {
+                text.push_str(", the latest of those that wait");
+            }
             text
         }
         Interest::Tasks => "ends of tasks".to_owned(),

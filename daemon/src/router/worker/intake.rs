@@ -10,7 +10,7 @@ use super::{Lane, Worker};
 use crate::event::{PoolEvent, StoredError, Told};
 use crate::feed::Recent;
 use crate::router::delivery::finish;
-use crate::router::queue::Next;
+use crate::router::queue::{Next, Offer};
 use crate::router::retry;
 use crate::router::translate::{self, Heard};
 
@@ -127,7 +127,7 @@ impl Worker {
         let (attempts, not_before) = match self.earlier.remove(&sequence) {
             None => (0, None),
             Some(OpenDelivery { state: OpenState::Settled, .. }) => {
-                self.queue.offer(sequence, None, 0, None);
+                self.queue.offer(sequence, None);
                 return Ok(());
             }
             Some(open) => {
@@ -145,7 +145,7 @@ impl Worker {
         if self.queue.waiting(&lane) < HELD_PER_LANE {
             self.held.insert(sequence, recent);
         }
-        self.queue.offer(sequence, Some(lane), attempts, not_before);
+        self.queue.offer(sequence, Some(Offer { lane, attempts, not_before, folds: heard.latest }));
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl Worker {
             .await?;
             self.ended.dead += 1;
         }
-        self.queue.offer(sequence, None, 0, None);
+        self.queue.offer(sequence, None);
         Ok(())
     }
 
