@@ -14,8 +14,9 @@ use crate::open::{self, OpenError, Options};
 use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{
-    By, DeadLetter, Effect, EffectId, Finish, Intent, Listings, NewEvent, OpenDelivery, Progress, Pruned,
-    Scheduled, actions, dead, deliveries, effects, events, fold, prune, schedule, state, switch,
+    By, DeadLetter, Effect, EffectId, Finish, Gap, Intent, Limits, Listings, NewEvent, OpenDelivery,
+    Progress, Pruned, Scheduled, Shrunk, actions, dead, deliveries, effects, events, fold, limit, prune,
+    schedule, state, switch,
 };
 
 /// An open journal.
@@ -322,6 +323,52 @@ impl Journal {
             self.record("journal prune", &format!("{} events", pruned.events), by).await?;
         }
         Ok(pruned)
+    }
+
+    /// Removes the oldest events when the journal holds more than it may: first those that nobody needs, then those that plugins
+    /// have not dealt with. Their cursors are moved up then, their open deliveries and dead letters about these events are gone, and
+    /// each loss is recorded as a [`Gap`]. In pieces: what is gone when this fails stays gone. Nothing is written while the
+    /// journal is within its limits.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn keep_within(&self, limits: Limits, at_micros: i64) -> Result<Shrunk, Error> {
+        let passed =
+            |limits| self.threads.road.ask("measuring the journal", move |from| limit::passed(from, limits));
+        let mut shrunk = Shrunk::default();
+        if passed(limits).await?.is_none() {
+            return Ok(shrunk);
+        }
+        while let Some(why) = passed(limits.lowered()).await? {
+            let free = move |to: &_| prune::piece(to, i64::MAX);
+            let (pruned, _) = self.threads.writer.write("removing events beyond the limit", free).await?;
+            shrunk.events += pruned.events;
+            if pruned.events > 0 {
+                continue;
+            }
+            let work = move |to: &_| limit::lose(to, &why, at_micros);
+            let Some(lost) = self.threads.writer.write("removing events beyond the limit", work).await?
+            else {
+                shrunk.still_above = true;
+                break;
+            };
+            shrunk.events += lost.events;
+            for gap in lost.gaps {
+                shrunk.gaps.retain(|known| known.id != gap.id);
+                shrunk.gaps.push(gap);
+            }
+        }
+        Ok(shrunk)
+    }
+
+    /// What a plugin lost last; `None` if it never lost anything.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn gap(&self, plugin: &str) -> Result<Option<Gap>, Error> {
+        let plugin = plugin.to_owned();
+        let read = move |from: &_| limit::gaps(from, Some(&plugin), 1);
+        Ok(self.threads.road.ask("reading what a plugin lost", read).await?.into_iter().next())
     }
 
     /// Records what a person did elsewhere than in the journal.

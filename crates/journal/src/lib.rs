@@ -9,6 +9,7 @@
 //! - **effects**: what a plugin was about to do and how it went ([`Journal::intend`], [`Journal::conclude`]);
 //! - each plugin's own **state**, written together with the outcome of a delivery;
 //! - **schedules**: when each was last due, written together with the event that tells of it;
+//! - **gaps**: what plugins lost because the journal may not hold more ([`Journal::keep_within`]);
 //! - **actions**: what people did, with their names and reasons.
 //!
 //! What people ask of it are [`Listings`], which can also be read while no daemon runs.
@@ -38,6 +39,7 @@ mod events;
 mod fate;
 mod fold;
 mod journal;
+mod limit;
 mod listings;
 mod open;
 mod prune;
@@ -59,6 +61,7 @@ pub use effects::{Conclusion, Effect, EffectId, Intent};
 pub use error::{Cause, Error};
 pub use events::{Append, EventFilter, NewEvent, ObjectChange, StoredEvent, StoredObject};
 pub use journal::Journal;
+pub use limit::{Gap, Limits, Shrunk};
 pub use listings::Listings;
 pub use open::{OpenError, Options};
 pub use prune::Pruned;

@@ -9,7 +9,8 @@ use crate::fate::Fate;
 use crate::open::{self, OpenError};
 use crate::reader::Reader;
 use crate::{
-    Action, Counts, DeadLetter, Disabled, Effect, EffectId, OpenDelivery, PluginCursor, StoredEvent, fold,
+    Action, Counts, DeadLetter, Disabled, Effect, EffectId, Gap, OpenDelivery, PluginCursor, StoredEvent,
+    fold, limit,
 };
 use crate::{EventFilter, StoredObject, actions, counts, dead, deliveries, effects, events, switch};
 
@@ -90,6 +91,22 @@ impl Listings {
     pub async fn delivery(&self, plugin: &str, sequence: u64) -> Result<Option<OpenDelivery>, Error> {
         let plugin = plugin.to_owned();
         self.ask("reading a delivery", move |from| deliveries::delivery(from, &plugin, sequence)).await
+    }
+
+    /// What plugins lost, newest first, of all plugins or of one, at most `limit`.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn gaps(&self, plugin: Option<String>, limit: usize) -> Result<Vec<Gap>, Error> {
+        self.ask("listing gaps", move |from| limit::gaps(from, plugin.as_deref(), limit)).await
+    }
+
+    /// How many events each plugin has lost in all; plugins without any are not named.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn lost(&self) -> Result<Vec<(String, u64)>, Error> {
+        self.ask("counting what plugins lost", limit::lost).await
     }
 
     /// The events that were folded into this one, in order.

@@ -44,6 +44,13 @@ pub(crate) fn piece(connection: &Connection, before_micros: i64) -> Result<(Prun
     if through < first {
         return Ok((Pruned { held_by, ..Pruned::default() }, false));
     }
+    let (events, effects) = remove(connection, through)?;
+    let more = young.is_none() && held_by.is_none();
+    Ok((Pruned { events, effects, held_by }, more))
+}
+
+/// Removes all events up to a number, with the calls and notes about them; how many events and calls those were.
+pub(crate) fn remove(connection: &Connection, through: u64) -> Result<(u64, u64), Fault> {
     let events = connection.prepare_cached("DELETE FROM event WHERE sequence <= ?1")?.execute([through])?;
     // By plugin, as the index has it.
     let effects = connection
@@ -60,8 +67,7 @@ pub(crate) fn piece(connection: &Connection, before_micros: i64) -> Result<(Prun
         )?
         .execute([through])?;
     connection.execute_batch(&format!("PRAGMA incremental_vacuum({PAGES})"))?;
-    let more = young.is_none() && held_by.is_none();
-    Ok((Pruned { events: events as u64, effects: effects as u64, held_by }, more))
+    Ok((events as u64, effects as u64))
 }
 
 /// The lowest events that somebody needs, and who that is.

@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, params, params_from_iter};
 use crate::open::{self, OpenError, Options};
 
 /// The tables with the order in which they lie, parents first.
-const TABLES: [(&str, &[&str]); 13] = [
+const TABLES: [(&str, &[&str]); 14] = [
     ("pool", &["name"]),
     ("event", &["sequence"]),
     ("object", &["rowid"]),
@@ -24,6 +24,7 @@ const TABLES: [(&str, &[&str]); 13] = [
     ("state", &["rowid"]),
     ("effect", &["id"]),
     ("action", &["id"]),
+    ("gap", &["id"]),
     ("schedule", &["pool", "plugin", "name"]),
 ];
 
@@ -173,7 +174,8 @@ fn hold_together(into: &Connection, counted: Option<u64>, losses: &mut Vec<Strin
         "plugins whose cursor was lost, and which go on after the last event",
         "INSERT OR IGNORE INTO plugin (name, cursor)
          SELECT DISTINCT plugin, ?1 FROM (SELECT plugin FROM delivery UNION SELECT plugin FROM dead
-             UNION SELECT plugin FROM folded UNION SELECT plugin FROM state UNION SELECT plugin FROM effect UNION SELECT plugin FROM disabled)",
+             UNION SELECT plugin FROM folded UNION SELECT plugin FROM state UNION SELECT plugin FROM effect UNION SELECT plugin FROM disabled
+             UNION SELECT plugin FROM gap)",
     )?;
     lose(
         "plugins whose cursor was beyond the last event",

@@ -11,7 +11,7 @@ pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"XAPJ");
 /// The version of the tables that this program writes.
 pub(crate) const VERSION: i32 = STEPS.len() as i32;
 
-const STEPS: &[&str] = &[FIRST, OPERATED, SCHEDULED, FOLDED];
+const STEPS: &[&str] = &[FIRST, OPERATED, SCHEDULED, FOLDED, LIMITED];
 
 const FIRST: &str = "
     -- The number of the last event. Kept apart from the events, so that numbers are not used again when old events
@@ -145,6 +145,21 @@ const FOLDED: &str = "
         PRIMARY KEY (plugin, sequence)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX folded_into ON folded (plugin, into_sequence);
+";
+
+/// What plugins lost because the journal may not hold more. Kept for good.
+const LIMITED: &str = "
+    CREATE TABLE gap (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        plugin TEXT NOT NULL REFERENCES plugin (name),
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL CHECK (last >= first),
+        events INTEGER NOT NULL,
+        dead INTEGER NOT NULL,
+        newest INTEGER NOT NULL CHECK (newest >= last),
+        at_micros INTEGER NOT NULL,
+        why TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// Takes the steps that the file has not seen, all in the transaction that the caller has open.

@@ -11,12 +11,14 @@ use super::Answer;
 use super::output::{brief, bytes, counted, one_line, table};
 use super::reach::{NoJournal, Reach, Source};
 use crate::control::records;
-use crate::control::types::{ActionLine, OfPlugin, Prune, Pruned};
+use crate::control::types::{ActionLine, GapLine, OfPlugin, Prune, Pruned};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List what people did: letters retried and dropped, plugins switched, and why; newest first
     Actions(Actions),
+    /// List what plugins lost because the journal may not hold more (`max_size`, `max_events`); newest first
+    Gaps(Gaps),
     /// Look whether the file is whole and holds together; the daemon may run meanwhile
     ///
     /// Reads the whole file. Exit code 1 when something is wrong.
@@ -101,6 +103,18 @@ struct Copied {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Gaps {
+    #[command(flatten)]
+    reach: Reach,
+    /// Only those of this plugin
+    #[arg(long)]
+    plugin: Option<String>,
+    /// At most so many, up to 1000
+    #[arg(long, short = 'n', default_value_t = 50)]
+    limit: usize,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Actions {
     #[command(flatten)]
     reach: Reach,
@@ -112,6 +126,7 @@ pub(super) struct Actions {
 pub(super) async fn journal(command: &Command) -> Result<Answer> {
     match command {
         Command::Actions(arguments) => actions(arguments).await,
+        Command::Gaps(arguments) => gaps(arguments).await,
         Command::Check(arguments) => check(arguments).await,
         Command::Backup(arguments) => backup(arguments).await,
         Command::Salvage(arguments) => salvage(arguments).await,
@@ -194,6 +209,29 @@ async fn prune(arguments: &PruneOld) -> Result<Answer> {
         let held = held_by.as_ref().map(|by| format!("older ones stay, since {}\n", one_line(by)));
         let (events, calls) = (counted(*events, "event"), counted(*calls, "recorded call"));
         format!("removed {events} and {calls}\n{}", held.unwrap_or_default())
+    })?;
+    Ok(Answer::Done)
+}
+
+async fn gaps(arguments: &Gaps) -> Result<Answer> {
+    let of = OfPlugin { plugin: arguments.plugin.clone(), limit: Some(arguments.limit) };
+    let found: Vec<GapLine> = match arguments.reach.source().await? {
+        Source::Daemon(mut client) => client.query("/v1/journal/gaps", &of).await?,
+        Source::Journal(listings) => records::gaps(&listings, of).await?,
+    };
+    arguments.reach.answer(&found, |found| {
+        let row = |gap: &GapLine| {
+            vec![
+                gap.at.clone(),
+                gap.plugin.clone(),
+                gap.first.to_string(),
+                gap.last.to_string(),
+                gap.events.to_string(),
+                gap.dead.to_string(),
+                brief(&gap.why),
+            ]
+        };
+        table(&["AT", "PLUGIN", "FROM", "TO", "LOST", "DEAD", "WHY"], found.iter().map(row))
     })?;
     Ok(Answer::Done)
 }

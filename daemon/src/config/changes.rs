@@ -18,7 +18,9 @@ pub(crate) fn changes(present: &Config, new: &Config) -> Changes {
     };
     let (control, new_control) = (&present.control, &new.control);
     let at_once = named(&[
-        ("journal.keep", present.keep != new.keep),
+        ("journal.keep", present.retention.keep != new.retention.keep),
+        ("journal.max_size", present.retention.max_size != new.retention.max_size),
+        ("journal.max_events", present.retention.max_events != new.retention.max_events),
         ("stop.drain", present.drain != new.drain),
         ("control.observe", control.people.observe != new_control.people.observe),
         ("control.operate", control.people.operate != new_control.people.operate),

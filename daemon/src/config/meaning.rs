@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::problem::{Located, Place, Problem, Problems};
 use super::raw::{RawConfig, RawPool};
-use super::{Config, GrantFile, Log, Pool, Surroundings, Whereabouts};
+use super::{Config, GrantFile, Log, Pool, Retention, Surroundings, Whereabouts};
 use super::{control, grant, pool, scalar, source};
 
 /// Where state is kept when nobody says otherwise.
@@ -48,7 +48,11 @@ pub(super) fn mean(
         state: state?,
         log: log?,
         drain: raw.drain.unwrap_or(DRAIN),
-        keep: raw.keep.unwrap_or(KEEP),
+        retention: Retention {
+            keep: raw.keep.unwrap_or(KEEP),
+            max_size: raw.max_size,
+            max_events: raw.max_events,
+        },
         control: control?,
         pools: (pools.len() == written).then_some(pools)?,
         grants,

@@ -42,8 +42,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// How long deliveries in progress may take to end after a request to stop.
     pub(crate) drain: Duration,
-    /// How long the journal keeps events that every plugin has dealt with.
-    pub(crate) keep: Duration,
+    /// How long and how much the journal keeps.
+    pub(crate) retention: Retention,
     /// Who may look at the daemon and steer it, and where.
     pub(crate) control: Control,
     /// The pools to watch, in the order of the file; at least one, names are unique.
@@ -52,6 +52,17 @@ pub(crate) struct Config {
     pub(crate) grants: Vec<GrantFile>,
     /// What is unwise but does not keep us from running.
     pub(crate) warnings: Vec<Problem>,
+}
+
+/// How long and how much the journal keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Retention {
+    /// How long it keeps events that every plugin has dealt with.
+    pub(crate) keep: Duration,
+    /// How many bytes of it may be in use, whoever needs them; no limit unless written.
+    pub(crate) max_size: Option<u64>,
+    /// How many events it may hold, whoever needs them; no limit unless written.
+    pub(crate) max_events: Option<u64>,
 }
 
 /// How and how much to log.

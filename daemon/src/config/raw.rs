@@ -15,6 +15,12 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(3600);
 const KEEP: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(24 * 3600)..=Duration::from_secs(10 * 365 * 24 * 3600);
 
+/// What may be in use of the journal: what is below the least would be lost to the pictures of the pools alone.
+const MAX_SIZE: std::ops::RangeInclusive<u64> = 1024 * 1024..=64 * 1024 * 1024 * 1024 * 1024;
+
+/// How many events the journal may hold.
+const MAX_EVENTS: std::ops::RangeInclusive<u64> = 1000..=1_000_000_000_000;
+
 /// The whole file.
 pub(super) struct RawConfig {
     pub(super) start: Place,
@@ -25,6 +31,10 @@ pub(super) struct RawConfig {
     pub(super) drain: Option<Duration>,
     /// How long events are kept.
     pub(super) keep: Option<Duration>,
+    /// How many bytes of the journal may be in use.
+    pub(super) max_size: Option<u64>,
+    /// How many events it may hold.
+    pub(super) max_events: Option<u64>,
     pub(super) control: RawControl,
     pub(super) pools: Vec<RawPool>,
 }
@@ -92,7 +102,8 @@ impl RawConfig {
         let start = root.place().clone();
         let state = root.text("state", "\"/var/lib/xapiary\"");
         let plugins = root.text("plugins", "\"plugins\"");
-        let (mut format, mut level, mut drain, mut keep) = (None, None, None, None);
+        let (mut format, mut level, mut drain) = (None, None, None);
+        let (mut keep, mut max_size, mut max_events) = (None, None, None);
         if let Some(mut log) = root.table("log", "{ level = \"info\" }") {
             format = log.word(
                 "format",
@@ -110,6 +121,8 @@ impl RawConfig {
         }
         if let Some(mut journal) = root.table("journal", "{ keep = \"30d\" }") {
             keep = journal.duration("keep", KEEP);
+            max_size = journal.size("max_size", MAX_SIZE);
+            max_events = journal.whole("max_events", MAX_EVENTS);
         }
         let control = RawControl::read(&mut root);
         let pools_written = root.has("pool");
@@ -122,7 +135,7 @@ impl RawConfig {
                 ),
             );
         }
-        RawConfig { start, state, plugins, format, level, drain, keep, control, pools }
+        RawConfig { start, state, plugins, format, level, drain, keep, max_size, max_events, control, pools }
     }
 }
 

@@ -57,7 +57,8 @@ fn a_small_configuration_gets_its_defaults() {
     assert_eq!(config.state, Path::new("/var/lib/xapiary"));
     assert_eq!(config.log, Log { format: LogFormat::Auto, level: "info".into() });
     assert_eq!(config.drain, Duration::from_secs(20));
-    assert_eq!(config.keep, Duration::from_secs(30 * 24 * 3600));
+    let keep = Duration::from_secs(30 * 24 * 3600);
+    assert_eq!(config.retention, Retention { keep, max_size: None, max_events: None });
     assert_eq!(config.pools[0].endpoint.to_string(), "https://10.0.0.10:443");
     assert_eq!(config.pools[0].user, "root");
     assert!(config.grants.is_empty());
@@ -327,6 +328,8 @@ fn each_mistake_has_its_word() {
         (good_pool().replace("{ file = \"lab.password\" }", "\"hunter2"), "this is no TOML"),
         (format!("stop = {{ drain = \"2h\" }}\n{}", good_pool()), "stop.drain: 2h is not between 0s and 1h"),
         (format!("journal.keep = \"2h\"\n{}", good_pool()), "journal.keep: 2h is not between "),
+        (format!("journal.max_size = \"2KiB\"\n{}", good_pool()), "journal.max_size: 2KiB is not between "),
+        (format!("journal.max_events = 5\n{}", good_pool()), "journal.max_events"),
         (format!("state = \"x\"\n{}", good_pool()), "state: \"x\" is no absolute path"),
         (format!("plugins = \"nowhere\"\n{}", good_pool()), "nowhere cannot be read"),
         (format!("log = {{ level = \"a=b=c\" }}\n{}", good_pool()), "is no filter for logs"),

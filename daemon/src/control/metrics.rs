@@ -146,6 +146,8 @@ fn plugins(page: &mut Page, plugins: &[PluginStatus]) {
     });
     let folded = plugins.iter().map(|plugin| (vec![("plugin", plugin.name.clone())], plugin.folded));
     page.counter("events_folded", "Events told with a later one of the same object, since the start", folded);
+    let lost = plugins.iter().map(|plugin| (vec![("plugin", plugin.name.clone())], plugin.lost));
+    page.counter("events_lost", "Events that the plugin lost, since the journal may not hold more", lost);
     page.counter("attempts", "Attempts at deliveries by how they ended, since the start", attempts);
 }
 

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use journal::{By, Effect, Error, EventFilter, Listings, OpenDelivery, OpenState, PluginCursor};
+use journal::{By, Effect, Error, EventFilter, Gap, Listings, OpenDelivery, OpenState, PluginCursor};
 
 use super::summary;
 use super::types::{
     ActionLine, CallLine, DeadDetail, DeadLine, DeliveryDetail, DeliveryLine, EventDetail, EventLine,
-    EventQuery, Events, JournalStatus, OfPlugin, PluginStatus,
+    EventQuery, Events, GapLine, JournalStatus, OfPlugin, PluginStatus,
 };
 
 /// So many lines unless more are asked for.
@@ -45,6 +45,7 @@ pub(crate) async fn journal(listings: &Listings) -> Result<JournalStatus, Error>
 pub(crate) async fn plugins(listings: &Listings) -> Result<Vec<PluginStatus>, Error> {
     let last = listings.last().await?;
     let dead: HashMap<String, u64> = listings.dead_counts().await?.into_iter().collect();
+    let lost: HashMap<String, u64> = listings.lost().await?.into_iter().collect();
     let disabled = listings.disabled().await?;
     let cursors = listings.plugins().await?;
     let status = |PluginCursor { plugin, cursor }| {
@@ -64,6 +65,7 @@ pub(crate) async fn plugins(listings: &Listings) -> Result<Vec<PluginStatus>, Er
             attempts_again: 0,
             attempts_dead: 0,
             folded: 0,
+            lost: lost.get(&plugin).copied().unwrap_or_default(),
             name: plugin,
         }
     };
@@ -146,6 +148,11 @@ pub(crate) async fn delivery(
         why: None,
     };
     let told_with = listings.folded_in(plugin, sequence).await?;
+    let event = event_line(listings, sequence).await?;
+    let gaps = listings.gaps(Some(plugin.to_owned()), LINES_MAX).await?;
+    let within = |gap: &Gap| (gap.first..=gap.last).contains(&sequence);
+    // Of those that are gone with their events, those that were settled before are not told apart.
+    let lost_in = gaps.into_iter().find(|gap| event.is_none() && within(gap));
     let delivery = match (&dead, listings.delivery(plugin, sequence).await?) {
         _ if told_with.is_some() => DeliveryLine {
             why: told_with.map(|into| format!("it was told with event {into}")),
@@ -153,12 +160,16 @@ pub(crate) async fn delivery(
         },
         (Some(dead), _) => DeliveryLine { why: Some(dead.why.clone()), ..line("dead", dead.attempts) },
         (None, Some(open)) => delivery_line(plugin.to_owned(), open),
+        (None, None) if lost_in.is_some() => {
+            let why = lost_in
+                .map(|gap| format!("the plugin lost events {} to {}: {}", gap.first, gap.last, gap.why));
+            DeliveryLine { why, ..line("lost", 0) }
+        }
         (None, None) if sequence <= known.cursor => {
             line("settled", calls.iter().map(|call| call.attempt).max().unwrap_or_default())
         }
         (None, None) => line("not started", 0),
     };
-    let event = event_line(listings, sequence).await?;
     let folded = listings.folded_into(plugin, sequence).await?;
     let calls = calls.into_iter().map(call_line).collect();
     Ok(Some(DeliveryDetail { delivery, event, folded, calls, dead }))
@@ -198,6 +209,16 @@ fn call_line(effect: Effect) -> CallLine {
             .and_then(|micros| u64::try_from(micros).ok())
             .map(|micros| std::time::Duration::from_micros(micros).as_secs_f64()),
     }
+}
+
+/// What plugins lost, newest first.
+pub(crate) async fn gaps(listings: &Listings, of: OfPlugin) -> Result<Vec<GapLine>, Error> {
+    let gaps = listings.gaps(of.plugin, lines(of.limit)).await?;
+    let line = |gap: Gap| {
+        let Gap { id, plugin, first, last, events, dead, newest: _, at_micros, why } = gap;
+        GapLine { id, at: time(at_micros), plugin, first, last, events, dead, why }
+    };
+    Ok(gaps.into_iter().map(line).collect())
 }
 
 /// What people did, newest first.

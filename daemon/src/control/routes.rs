@@ -17,7 +17,8 @@ use super::door::Peer;
 use super::sources::{PluginState, Reload, Sources};
 use super::types::{
     ActionLine, DeadDetail, DeadLine, DeliveryDetail, DeliveryLine, Done, EventDetail, EventQuery, Events,
-    JournalStatus, OfPlugin, PluginDetail, PluginStatus, Prune, Pruned, Reason, Refused, Reloaded, Status,
+    GapLine, JournalStatus, OfPlugin, PluginDetail, PluginStatus, Prune, Pruned, Reason, Refused, Reloaded,
+    Status,
 };
 use super::{metrics, records};
 use crate::router::Steering;
@@ -50,6 +51,7 @@ pub(super) fn all(sources: Arc<Sources>) -> Router {
         .route("/v1/reload", post(reload_all))
         .route("/v1/journal", get(journal_holds))
         .route("/v1/journal/actions", get(actions))
+        .route("/v1/journal/gaps", get(gaps))
         .route("/v1/journal/prune", post(prune))
         .route("/metrics", get(metrics_text))
         .fallback(nowhere)
@@ -292,6 +294,10 @@ async fn journal_holds(State(sources): Shared) -> Answer<JournalStatus> {
 
 async fn actions(State(sources): Shared, Query(of): Query<OfPlugin>) -> Answer<Vec<ActionLine>> {
     Ok(Json(records::actions(sources.journal.listings(), of.limit).await?))
+}
+
+async fn gaps(State(sources): Shared, Query(of): Query<OfPlugin>) -> Answer<Vec<GapLine>> {
+    Ok(Json(records::gaps(sources.journal.listings(), of).await?))
 }
 
 async fn prune(

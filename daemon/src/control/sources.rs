@@ -18,6 +18,11 @@ use crate::router::{Figures, Installed, Steering};
 /// How long the journal's writer may take to answer before it counts as stuck.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// For so long what a plugin lost is a problem to look at: a day. It stays on record.
+const GAP_IS_NEWS_MICROS: i64 = 24 * 3600 * 1_000_000;
+/// So many of these are named.
+const GAPS_MAX: usize = 20;
+
 /// Where the picture comes from.
 pub(crate) struct Sources {
     /// The pools, in the order of the configuration.
@@ -91,6 +96,7 @@ struct Kept {
     last: u64,
     cursors: HashMap<String, u64>,
     dead: HashMap<String, u64>,
+    lost: HashMap<String, u64>,
     disabled: HashMap<String, journal::By>,
 }
 
@@ -131,6 +137,14 @@ impl Sources {
         if journal.dead > 0 {
             let letters = if journal.dead == 1 { "dead letter waits" } else { "dead letters wait" };
             problems.push(format!("{} {letters} for a person: `xapiary dead list`", journal.dead));
+        }
+        let gaps = self.journal.listings().gaps(None, GAPS_MAX).await?;
+        let since = jiff::Timestamp::now().as_microsecond().saturating_sub(GAP_IS_NEWS_MICROS);
+        for gap in gaps.iter().filter(|gap| gap.at_micros >= since) {
+            problems.push(format!(
+                "plugin {} lost {} of the events {} to {}: `xapiary journal gaps`",
+                gap.plugin, gap.events, gap.first, gap.last
+            ));
         }
         if !self.journal.healthy(WRITER_TIMEOUT).await {
             problems.push("the journal's writer does not answer".to_owned());
@@ -200,6 +214,7 @@ impl Sources {
             last: self.journal.last(),
             cursors: cursors.map(|cursor| (cursor.plugin, cursor.cursor)).collect(),
             dead: listings.dead_counts().await?.into_iter().collect(),
+            lost: listings.lost().await?.into_iter().collect(),
             disabled: disabled.map(|disabled| (disabled.plugin, disabled.by)).collect(),
         })
     }
@@ -267,6 +282,7 @@ fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
         attempts_again: ended.again,
         attempts_dead: ended.dead,
         folded: ended.folded,
+        lost: kept.lost.get(name).copied().unwrap_or_default(),
     }
 }
 

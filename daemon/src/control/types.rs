@@ -78,6 +78,8 @@ pub(crate) struct PluginStatus {
     pub(crate) attempts_dead: u64,
     /// Events that were told with a later one of the same object, since the daemon started.
     pub(crate) folded: u64,
+    /// Events that it lost in all, since the journal may not hold more.
+    pub(crate) lost: u64,
 }
 
 /// `GET /v1/plugins/NAME`
@@ -249,7 +251,7 @@ pub(crate) struct DeliveryLine {
     pub(crate) sequence: u64,
     /// The last attempt; 0 before the first.
     pub(crate) attempt: u32,
-    /// `started`, `retry`, `settled`, `folded` into a later one, `dead`, or `not started`.
+    /// `started`, `retry`, `settled`, `folded` into a later one, `lost` with its event, `dead`, or `not started`.
     pub(crate) state: String,
     /// When it is tried again.
     pub(crate) not_before: Option<String>,
@@ -355,6 +357,27 @@ pub(crate) struct Pruned {
 pub(crate) struct Done {
     /// In a sentence.
     pub(crate) done: String,
+}
+
+/// `GET /v1/journal/gaps`: events that a plugin did not get and never will.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct GapLine {
+    /// Its number.
+    pub(crate) id: u64,
+    /// When the last of them went.
+    pub(crate) at: String,
+    /// The plugin.
+    pub(crate) plugin: String,
+    /// The first event of the range.
+    pub(crate) first: u64,
+    /// The last event of the range.
+    pub(crate) last: u64,
+    /// How many of them it had not dealt with.
+    pub(crate) events: u64,
+    /// Dead letters that went with them.
+    pub(crate) dead: u64,
+    /// Why.
+    pub(crate) why: String,
 }
 
 /// `GET /v1/journal/actions`: something that a person did.

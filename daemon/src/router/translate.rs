@@ -179,8 +179,8 @@ fn owner<'w>(world: &'w World, class: &str, field: &str, part: &Record) -> Optio
     back.next().or_else(|| world.of(class).find(|owner| leads(owner)))
 }
 
-/// The event as a delivery carries it.
-pub(super) fn event(event: &PoolEvent, attempt: u32, heard: Heard) -> Event {
+/// The event as a delivery carries it; `missed` marks it where the plugin lost what came before.
+pub(super) fn event(event: &PoolEvent, attempt: u32, heard: Heard, missed: bool) -> Event {
     let (origin, gap) = match &event.told {
         Told::Stream(events::Event::Change(change)) => (change.origin, change.gap),
         Told::Stream(events::Event::Task(task)) => (task.origin, task.gap),
@@ -199,7 +199,7 @@ pub(super) fn event(event: &PoolEvent, attempt: u32, heard: Heard) -> Event {
             events::Origin::Resync => Origin::Resync,
         },
         // There were others before it that are not told by themselves.
-        gap: gap || heard.folded > 0,
+        gap: gap || missed || heard.folded > 0,
         attempt,
         subscription: heard.subscription,
         subject: heard.subject,

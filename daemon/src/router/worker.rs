@@ -5,6 +5,7 @@
 //! ```
 
 mod folding;
+mod gap;
 mod intake;
 mod succession;
 
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use journal::{Journal, OpenDelivery, Outcome};
+use journal::{Gap, Journal, OpenDelivery, Outcome};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use tokio::task::{self, JoinSet};
@@ -29,6 +30,7 @@ use crate::latency::Latency;
 use crate::pulse::Pulse;
 use crate::steady;
 use crate::story::{Moment, Story};
+use gap::Marks;
 
 /// So many deliveries in a row that caused one another are a loop, such as two plugins that undo each other's work.
 const CHAIN_MAX: u32 = 16;
@@ -58,6 +60,8 @@ pub(crate) struct Shared {
     pub(crate) tail: Arc<Tail>,
     pub(crate) story: Story,
     pub(crate) latency: Arc<Latency>,
+    /// Turns when plugins have lost events, since the journal may not hold more.
+    pub(crate) lost: watch::Receiver<()>,
 }
 
 /// One plugin's worker.
@@ -84,6 +88,12 @@ pub(crate) struct Worker {
     versions: watch::Receiver<Version>,
     /// A version that waits until the deliveries that run have ended.
     successor: Option<Version>,
+    /// Whether the queue waits for what runs, to be made anew after a loss.
+    lost: bool,
+    /// The marks of what comes after a loss.
+    gap: Option<Marks>,
+    /// The loss that was taken in last.
+    known_gap: Option<Gap>,
     quarantine: Quarantine,
     pulse: Pulse,
 }
@@ -109,6 +119,9 @@ impl Worker {
             orders,
             versions,
             successor: None,
+            lost: false,
+            gap: None,
+            known_gap: None,
             quarantine: Quarantine::default(),
             pulse,
             installed,
@@ -129,19 +142,28 @@ impl Worker {
         let mut retired = self.orders.retired();
         let mut enabled = self.orders.enabled();
         let mut versions = self.orders.version();
+        let mut lost = self.shared.lost.clone();
         let mut lag_began = None;
         self.left_below_the_cursor().await?;
+        self.mark_after_gap().await?;
         while !*retired.borrow() {
             self.pulse.beat();
             last.borrow_and_update();
             versions.borrow_and_update();
+            if lost.has_changed().unwrap_or_default() {
+                lost.borrow_and_update();
+                self.lost |= self.has_lost().await?;
+            }
             self.succeed().await?;
-            let waits = self.successor.is_some();
-            let more = !waits && self.fill().await?;
+            self.recover().await?;
+            let waits = self.successor.is_some() || self.lost;
+            let filled = if waits { Ok(false) } else { self.fill().await };
+            let more = self.unless_lost(filled)?.unwrap_or_default();
             // One that is switched off takes events in and begins nothing: its queue stays as it is.
             let on = *enabled.borrow_and_update() && !waits;
             if on {
-                self.begin().await?;
+                let begun = self.begin().await;
+                self.unless_lost(begun)?;
             }
             self.tell();
             let lag = self.queue.cursor() - self.noted_cursor;
@@ -166,8 +188,12 @@ impl Worker {
                 _ = retired.changed() => {}
                 _ = last.changed() => {}
                 Ok(()) = versions.changed() => {}
+                Ok(()) = lost.changed() => lost.mark_changed(),
                 Ok(()) = enabled.changed() => {}
-                Some(sequence) = self.orders.next() => self.come_again(sequence).await?,
+                Some(sequence) = self.orders.next() => {
+                    let taken = self.come_again(sequence).await;
+                    self.unless_lost(taken)?;
+                }
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended).await?,
                 () = until(self.queue.due()), if on && self.quarantine.due().is_none() => {}
                 () = until(self.quarantine.due()), if on && self.running.is_empty() => {}
@@ -237,7 +263,8 @@ impl Worker {
             return self.forsaken(next).await;
         };
         let begun = self.fold(&folded, next).await?;
-        let host_event = translate::event(&event, attempt, heard);
+        let gap = self.marked(&event.pool, &heard.object, sequence);
+        let host_event = translate::event(&event, attempt, heard, gap);
         // Not at later attempts: a person has looked at the letter and wants it delivered all the same.
         if let Some(cause) = event.cause.as_ref().filter(|cause| attempt == 1 && cause.chain >= CHAIN_MAX) {
             let plugin = &self.installed.name;
@@ -300,12 +327,16 @@ impl Worker {
         ended: Result<(task::Id, Result<After, journal::Error>), task::JoinError>,
     ) -> Result<(), journal::Error> {
         let (id, after) = match ended {
-            Ok((id, after)) => (id, after?),
+            Ok((id, after)) => (id, after),
             Err(error) => {
                 let id = error.id();
                 let Some(next) = self.tasks.get(&id).copied() else { return Ok(()) };
-                (id, self.broke_off(next, &error).await?)
+                (id, self.broke_off(next, &error).await)
             }
+        };
+        let Some(after) = self.unless_lost(after)? else {
+            self.tasks.remove(&id);
+            return Ok(());
         };
         let Some(Next { sequence, attempt }) = self.tasks.remove(&id) else { return Ok(()) };
         self.judge(&after);

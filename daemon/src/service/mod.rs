@@ -52,7 +52,7 @@ pub(crate) struct Service {
     wished: Vec<watch::Sender<Vec<SmolStr>>>,
     plugins: Plugins,
     schedules: watch::Sender<Vec<Wanted>>,
-    keep: watch::Sender<Duration>,
+    retention: watch::Sender<config::Retention>,
     /// Who may look and steer.
     control: watch::Sender<config::Control>,
     story: Story,
@@ -91,11 +91,13 @@ impl Service {
         let mut feeds = JoinSet::new();
         let loaded = plugins::load_all(&compiler, config);
         compiler.forget_others();
+        let lost = watch::Sender::new(());
         let shared = Shared {
             journal: journal.clone(),
             tail: Arc::clone(&tail),
             story: story.clone(),
             latency: Arc::clone(&latency),
+            lost: lost.subscribe(),
         };
         let mut plugins = Plugins::new(compiler, shared, pulses.clone());
         // Before the feeds: a plugin that is new begins after the last event, before the first fresh one.
@@ -114,8 +116,8 @@ impl Service {
         }
         let pools: Vec<LivePool> = kept_pools.iter().map(|(pool, _)| pool.clone()).collect();
         plugins.begin(loaded, &pools).await?;
-        let keep = watch::Sender::new(config.keep);
-        let keeping = retention::run(journal.clone(), keep.subscribe(), stop_feeds.subscribe());
+        let retention = watch::Sender::new(config.retention);
+        let keeping = retention::run(journal.clone(), retention.subscribe(), lost, stop_feeds.subscribe());
         feeds.spawn(async move {
             keeping.await;
             Ok(())
@@ -154,7 +156,7 @@ impl Service {
             wished,
             plugins,
             schedules,
-            keep,
+            retention,
             story,
             latency,
             started: Instant::now(),

@@ -261,9 +261,9 @@ impl Service {
         for warning in &told.warnings {
             tracing::warn!("{warning}");
         }
-        self.keep.send_replace(config.keep);
+        self.retention.send_replace(config.retention);
         self.control.send_modify(|control| control.people.clone_from(&config.control.people));
-        self.config.keep = config.keep;
+        self.config.retention = config.retention;
         self.config.drain = config.drain;
         self.config.control.people = config.control.people;
     }

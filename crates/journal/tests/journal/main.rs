@@ -6,6 +6,7 @@ mod broken;
 mod doors;
 mod full;
 mod killed;
+mod limited;
 mod model;
 mod operated;
 mod power_cut;

@@ -47,7 +47,7 @@ impl Worker {
 
     /// Makes the queue anew from what the journal holds, as at a start. False when the journal cannot say for now; nothing is
     /// changed then.
-    async fn requeue(&mut self) -> Result<bool, Error> {
+    pub(super) async fn requeue(&mut self) -> Result<bool, Error> {
         self.note_cursor().await?;
         let journal = &self.shared.journal;
         let progress = match journal.progress(&self.installed.name, journal.last()).await {
