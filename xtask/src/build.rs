@@ -29,6 +29,21 @@ pub(crate) fn guests() -> Result<()> {
     ]))
 }
 
+/// Packs the crates of the plugin SDK as a registry would get them, with the contract inside. That they build alone is not
+/// tried here: it would compile all of their dependencies again.
+pub(crate) fn packages() -> Result<()> {
+    let sdk = ["-p", "xapiary-sdk", "-p", "xapiary-sdk-macros"];
+    step::run(step::cargo(["package", "--offline", "--no-verify", "--allow-dirty"]).args(sdk))?;
+    let listed =
+        step::cargo(["package", "--offline", "--allow-dirty", "--list", "-p", "xapiary-sdk"]).output()?;
+    if !String::from_utf8_lossy(&listed.stdout).lines().any(|file| file == "wit/world.wit") {
+        bail!(
+            "the package of xapiary-sdk lacks the contract, which it is to find by the link plugin-sdk/rust/wit"
+        );
+    }
+    Ok(())
+}
+
 /// Builds the daemon (development profile) and gives the path of the program.
 pub(crate) fn daemon() -> Result<PathBuf> {
     step::run(&mut step::cargo(["build", "-p", "xapiary"]))?;

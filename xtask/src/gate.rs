@@ -20,6 +20,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     gate.step("tidiness", tidy::run);
     gate.step("plugins", || build::plugin("vm-keepalive").map(|_| ()));
     gate.step("guests", build::guests);
+    gate.step("packages", build::packages);
     gate.step("lints", || {
         step::run(&mut step::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
     });

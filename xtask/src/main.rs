@@ -48,7 +48,7 @@ enum Command {
     TestConformance,
     /// Boot a small Debian with the shipped unit and prove the service under a real systemd (needs root)
     TestSystemd,
-    /// Write the generated part of the XAPI model from its schema table
+    /// Write the generated parts of the XAPI model and of the plugin SDK from the schema table
     Codegen {
         /// Change nothing; fail when the file in the tree is stale
         #[arg(long)]

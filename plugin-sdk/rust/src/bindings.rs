@@ -1,8 +1,8 @@
-//! What wit-bindgen makes of `plugin-sdk/wit`. Nothing of it is for authors: the other rooms wrap it, and only the
-//! `plugin!` macro reaches in here.
+//! What wit-bindgen makes of the contract. Nothing of it is for authors: `host` wraps it, and only the `plugin` attribute
+//! reaches in here.
 
 wit_bindgen::generate!({
-    path: "../wit",
+    path: "wit",
     world: "plugin",
     pub_export_macro: true,
     export_macro_name: "export_plugin",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::bindings::xapiary::plugin::types as wire;
+use crate::Value;
 
 /// Whose fault it is, which decides whether trying again can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,9 @@ pub struct Error {
     pub advice: String,
 }
 
+/// The pool does not have the field, which is of a later release.
+const FIELD_ABSENT: &str = "FIELD_ABSENT";
+
 impl Error {
     /// Whether XAPI answered with this code.
     ///
@@ -65,6 +68,44 @@ impl Error {
             advice: String::new(),
         }
     }
+
+    /// A field or an answer that is of another type than was asked for, or that is not there.
+    #[cold]
+    pub(crate) fn of_another_type(what: &str, wanted: &str, found: &Value) -> Error {
+        if *found == Value::Nothing {
+            let mut error = Error::invalid(FIELD_ABSENT, &[what]);
+            error.advice = "this pool does not have it: read it with `.if_there()?`".to_owned();
+            return error;
+        }
+        Error::invalid("FIELD_TYPE", &[what, wanted, found.kind()])
+    }
+}
+
+/// Reads what not every pool has: fields that came with a later release of XAPI.
+pub trait IfThere<T> {
+    /// `None` when this pool does not have the field; every other error stays one.
+    ///
+    /// ```no_run
+    /// # fn blocked(vm: &xapiary_sdk::xapi::Vm) -> Result<(), xapiary_sdk::Error> {
+    /// use xapiary_sdk::IfThere;
+    /// let snapshot = vm.is_a_snapshot().if_there()?.unwrap_or_default();
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// All but the absence of the field, such as a field that the grant hides.
+    fn if_there(self) -> Result<Option<T>, Error>;
+}
+
+impl<T> IfThere<T> for Result<T, Error> {
+    fn if_there(self) -> Result<Option<T>, Error> {
+        match self {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.fault == Fault::Invalid && error.code == FIELD_ABSENT => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -88,17 +129,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-impl From<wire::Error> for Error {
-    fn from(error: wire::Error) -> Error {
-        let fault = match error.fault {
-            wire::Fault::Denied => Fault::Denied,
-            wire::Fault::Limit => Fault::Limit,
-            wire::Fault::Xapi => Fault::Xapi,
-            wire::Fault::Transport => Fault::Transport,
-            wire::Fault::InDoubt => Fault::InDoubt,
-            wire::Fault::DryRun => Fault::DryRun,
-            wire::Fault::Invalid => Fault::Invalid,
-        };
-        Error { fault, code: error.code, params: error.params, advice: error.advice }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_field_that_is_not_there_may_be_left_out() {
+        let absent: Result<bool, Error> = Err(Error::of_another_type("VM.x", "truth", &Value::Nothing));
+        assert_eq!(absent.if_there(), Ok(None));
+        let other: Result<bool, Error> = Err(Error::of_another_type("VM.x", "truth", &Value::Whole(1)));
+        assert_eq!(other.clone().if_there(), other.map(Some));
+        assert_eq!(Ok(true).if_there(), Ok(Some(true)));
     }
 }

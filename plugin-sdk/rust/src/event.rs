@@ -1,17 +1,19 @@
 //! What a plugin hears.
 
-use crate::bindings::xapiary::plugin::events as wire;
-use crate::{Error, Object, Reference, Value};
+use std::fmt;
 
-/// One delivery of one event.
-#[derive(Debug)]
+use crate::xapi::Class;
+use crate::{Error, Moment, Object, Reference, Value, host};
+
+/// What is told of every event, whatever it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// Position in the journal: the same event has the same number on every attempt.
     pub sequence: u64,
     /// The pool's name in the daemon's configuration.
     pub pool: String,
-    /// When the daemon learned of it, RFC 3339, UTC.
-    pub at: String,
+    /// When the daemon learned of it.
+    pub at: Moment,
     /// Where it comes from.
     pub origin: Origin,
     /// Changes may have been missed or folded before this one.
@@ -20,8 +22,6 @@ pub struct Event {
     pub attempt: u32,
     /// The manifest's name of the subscription that matched.
     pub subscription: String,
-    /// What it is about.
-    pub subject: Subject,
 }
 
 /// Where an event comes from.
@@ -35,11 +35,11 @@ pub enum Origin {
     Replay,
 }
 
-/// What an event is about.
+/// What an event is about. A handler that takes this takes anything; most take one of the types below.
 #[derive(Debug)]
 pub enum Subject {
     /// An object appeared, changed or went away.
-    Change(Change),
+    Change(AnyChange),
     /// A task of the pool has ended.
     Task(TaskOutcome),
     /// The pool has something to tell.
@@ -50,9 +50,38 @@ pub enum Subject {
     Connection(Connection),
 }
 
-/// An object appeared, changed or went away.
+/// A change as it came, before a handler says which class and which operation it is for.
+#[doc(hidden)]
 #[derive(Debug)]
-pub struct Change {
+pub struct AnyChange {
+    pub(crate) class: String,
+    pub(crate) reference: Reference,
+    pub(crate) uuid: Option<String>,
+    pub(crate) operation: Operation,
+    pub(crate) old: Option<host::Record>,
+    pub(crate) new: Option<host::Record>,
+    pub(crate) changed: Vec<String>,
+    pub(crate) caused_by: Option<String>,
+}
+
+/// An object appeared, changed or went away: for a subscription that hears more than one of these.
+///
+/// `T` is the object's class, such as [`Vm`](crate::xapi::Vm); [`Object`] fits any.
+///
+/// ```
+/// use xapiary_sdk::xapi::Vm;
+/// use xapiary_sdk::{Change, Operation, Outcome, info};
+///
+/// fn lives(vm: Change<Vm>) -> Outcome {
+///     match (&vm.operation, &vm.new) {
+///         (Operation::Added, Some(new)) => info!("{} is new", new.name_label()?),
+///         (operation, _) => info!("{:?} is {operation}", vm.uuid),
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Change<T = Object> {
     /// The class, as XAPI spells it.
     pub class: String,
     /// The object's handle.
@@ -62,11 +91,54 @@ pub struct Change {
     /// What happened.
     pub operation: Operation,
     /// The record before; `None` when the object was added.
-    pub old: Option<Object>,
+    pub old: Option<T>,
     /// The record after; `None` when the object was deleted.
-    pub new: Option<Object>,
+    pub new: Option<T>,
     /// The names of the fields that differ between the two.
     pub changed: Vec<String>,
+    /// The delivery whose call caused this, where it was the daemon's: `PLUGIN/SEQUENCE`.
+    pub caused_by: Option<String>,
+}
+
+/// An object appeared: for a subscription with `on = ["added"]`.
+#[derive(Debug)]
+pub struct Added<T = Object> {
+    /// The new object.
+    pub new: T,
+    /// The delivery whose call caused this, where it was the daemon's: `PLUGIN/SEQUENCE`.
+    pub caused_by: Option<String>,
+}
+
+/// An object changed: for a subscription with `on = ["modified"]`.
+///
+/// ```
+/// use xapiary_sdk::xapi::{Vm, VmPowerState};
+/// use xapiary_sdk::{Modified, Outcome, info};
+///
+/// fn power(vm: Modified<Vm>) -> Outcome {
+///     if vm.new.power_state()? == VmPowerState::Halted {
+///         info!("{} was {} and has stopped", vm.new.name_label()?, vm.old.power_state()?);
+///     }
+///     Ok(())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Modified<T = Object> {
+    /// The record before.
+    pub old: T,
+    /// The record after.
+    pub new: T,
+    /// The names of the fields that differ between the two.
+    pub changed: Vec<String>,
+    /// The delivery whose call caused this, where it was the daemon's: `PLUGIN/SEQUENCE`.
+    pub caused_by: Option<String>,
+}
+
+/// An object went away: for a subscription with `on = ["deleted"]`.
+#[derive(Debug)]
+pub struct Deleted<T = Object> {
+    /// The object as it last was.
+    pub old: T,
     /// The delivery whose call caused this, where it was the daemon's: `PLUGIN/SEQUENCE`.
     pub caused_by: Option<String>,
 }
@@ -80,6 +152,16 @@ pub enum Operation {
     Modified,
     /// It went away.
     Deleted,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Operation::Added => "added",
+            Operation::Modified => "modified",
+            Operation::Deleted => "deleted",
+        })
+    }
 }
 
 /// A task of the pool has ended.
@@ -128,11 +210,11 @@ pub struct Alert {
 pub struct Tick {
     /// The schedule's name.
     pub schedule: String,
-    /// When it was due, RFC 3339. A late delivery keeps the time that was planned.
-    pub due: String,
+    /// When it was due. A late delivery keeps the time that was planned.
+    pub due: Moment,
 }
 
-/// The daemon's connection to the pool changed.
+/// The connection to the pool changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Connection {
     /// A session is there and the pool has been read.
@@ -145,75 +227,111 @@ pub enum Connection {
     Resynced,
 }
 
-impl From<wire::Event> for Event {
-    fn from(event: wire::Event) -> Event {
-        let origin = match event.origin {
-            wire::Origin::Live => Origin::Live,
-            wire::Origin::Resync => Origin::Resync,
-            wire::Origin::Replay => Origin::Replay,
-        };
-        let subject = match event.subject {
-            wire::Subject::Change(change) => Subject::Change(change.into()),
-            wire::Subject::Task(task) => Subject::Task(task.into()),
-            wire::Subject::Alert(alert) => Subject::Alert(Alert {
-                name: alert.name,
-                priority: alert.priority,
-                class: alert.class,
-                uuid: alert.uuid,
-                body: alert.body,
-            }),
-            wire::Subject::Tick(tick) => Subject::Tick(Tick { schedule: tick.schedule, due: tick.due }),
-            wire::Subject::Connection(connection) => Subject::Connection(match connection {
-                wire::Connection::Connected => Connection::Connected,
-                wire::Connection::Lost(why) => Connection::Lost(why),
-                wire::Connection::Moved(to) => Connection::Moved(to),
-                wire::Connection::Resynced => Connection::Resynced,
-            }),
-        };
-        Event {
-            sequence: event.sequence,
-            pool: event.pool,
-            at: event.at,
-            origin,
-            gap: event.gap,
-            attempt: event.attempt,
-            subscription: event.subscription,
-            subject,
-        }
+/// What a handler may take as its subject. Implemented by the SDK's types.
+pub trait Hears: Sized {
+    /// What a subscription must be for this type; [`export::fits`](crate::export::fits) compares.
+    #[doc(hidden)]
+    const WANTS: Wants;
+
+    /// The subject as this type; `None` when the event is about something else.
+    #[doc(hidden)]
+    fn of(subject: Subject) -> Option<Self>;
+}
+
+/// What a type of subject can be heard by.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub enum Wants {
+    Anything,
+    /// Changes of one class, or of any where it is empty; one operation or any.
+    Change(&'static str, Option<Operation>),
+    Task,
+    Alert,
+    Tick,
+    Connection,
+}
+
+impl Hears for Subject {
+    const WANTS: Wants = Wants::Anything;
+
+    fn of(subject: Subject) -> Option<Self> {
+        Some(subject)
     }
 }
 
-impl From<wire::Change> for Change {
-    fn from(change: wire::Change) -> Change {
-        Change {
+impl<T: Class> Hears for Change<T> {
+    const WANTS: Wants = Wants::Change(T::CLASS, None);
+
+    fn of(subject: Subject) -> Option<Self> {
+        let change = change(subject)?;
+        Some(Change {
             class: change.class,
-            reference: Reference(change.reference),
+            reference: change.reference,
             uuid: change.uuid,
-            operation: match change.operation {
-                wire::Operation::Added => Operation::Added,
-                wire::Operation::Modified => Operation::Modified,
-                wire::Operation::Deleted => Operation::Deleted,
-            },
-            old: change.old.map(Object::from),
-            new: change.new.map(Object::from),
+            operation: change.operation,
+            old: change.old.map(typed),
+            new: change.new.map(typed),
             changed: change.changed,
             caused_by: change.caused_by,
-        }
+        })
     }
 }
 
-impl From<wire::TaskOutcome> for TaskOutcome {
-    fn from(outcome: wire::TaskOutcome) -> TaskOutcome {
-        TaskOutcome {
-            reference: Reference(outcome.reference),
-            name: outcome.name,
-            ending: match outcome.ending {
-                wire::Ending::Succeeded(value) => Ending::Succeeded(value.into()),
-                wire::Ending::Failed(error) => Ending::Failed(error.into()),
-                wire::Ending::Cancelled => Ending::Cancelled,
-                wire::Ending::Lost => Ending::Lost,
-            },
-            started_by: outcome.started_by,
-        }
+impl<T: Class> Hears for Added<T> {
+    const WANTS: Wants = Wants::Change(T::CLASS, Some(Operation::Added));
+
+    fn of(subject: Subject) -> Option<Self> {
+        let change = change(subject)?;
+        Some(Added { new: typed(change.new?), caused_by: change.caused_by })
     }
+}
+
+impl<T: Class> Hears for Modified<T> {
+    const WANTS: Wants = Wants::Change(T::CLASS, Some(Operation::Modified));
+
+    fn of(subject: Subject) -> Option<Self> {
+        let change = change(subject)?;
+        Some(Modified {
+            old: typed(change.old?),
+            new: typed(change.new?),
+            changed: change.changed,
+            caused_by: change.caused_by,
+        })
+    }
+}
+
+impl<T: Class> Hears for Deleted<T> {
+    const WANTS: Wants = Wants::Change(T::CLASS, Some(Operation::Deleted));
+
+    fn of(subject: Subject) -> Option<Self> {
+        let change = change(subject)?;
+        Some(Deleted { old: typed(change.old?), caused_by: change.caused_by })
+    }
+}
+
+fn change(subject: Subject) -> Option<AnyChange> {
+    if let Subject::Change(change) = subject { Some(change) } else { None }
+}
+
+fn typed<T: Class>(record: host::Record) -> T {
+    T::from_object(Object::new(record))
+}
+
+macro_rules! heard_as_it_is {
+    ($($kind:ident $subject:ident => $wants:ident;)*) => {
+        $(impl Hears for $subject {
+            const WANTS: Wants = Wants::$wants;
+
+            fn of(subject: Subject) -> Option<Self> {
+                if let Subject::$kind(subject) = subject { Some(subject) } else { None }
+            }
+        })*
+    };
+}
+
+heard_as_it_is! {
+    Task TaskOutcome => Task;
+    Alert Alert => Alert;
+    Tick Tick => Tick;
+    Connection Connection => Connection;
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use crate::bindings::xapiary::plugin::events as wire;
 use crate::{Error, Fault};
 
 /// How soon a delivery is tried again when `?` met a transport fault. The daemon reconnects by itself within that time
@@ -14,9 +13,25 @@ pub type Outcome = Result<(), Failure>;
 
 /// A delivery that did not work out.
 ///
-/// An [`Error`] becomes one by `?`: a transport fault is tried again after [ten seconds](TRANSPORT_RETRY), since nothing was
-/// done and the pool may come back. Everything else is given up, with the error's text, its parameters and its advice, since
-/// the same call would fail again. Whoever knows better matches on the error and says so.
+/// Any error becomes one by `?`. An [`Error`] of the SDK with a transport fault is tried again after
+/// [ten seconds](TRANSPORT_RETRY), since nothing was done and the pool may come back. Everything else is given up, with the
+/// error's text, its causes and its advice, since the same would fail again. Whoever knows better matches on the error and
+/// says so.
+///
+/// ```
+/// use std::time::Duration;
+/// use xapiary_sdk::{Failure, Outcome};
+///
+/// fn wait_for(address: &str, attempt: u32) -> Outcome {
+///     let port: u16 = address.trim_start_matches("10.0.0.1:").parse()?;
+///     if port == 0 && attempt < 3 {
+///         return Err(Failure::retry(Duration::from_secs(5), "it is not there yet"));
+///     }
+///     Ok(())
+/// }
+///
+/// assert_eq!(wait_for("10.0.0.1:x", 1), Err(Failure::give_up("invalid digit found in string")));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
     /// Deliver the event again later. What this attempt wrote to the store is forgotten.
@@ -42,26 +57,30 @@ impl Failure {
     }
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        match error.fault {
-            Fault::Transport => Failure::retry(TRANSPORT_RETRY, error.to_string()),
-            _ if error.advice.is_empty() => Failure::GiveUp(error.to_string()),
-            _ => Failure::GiveUp(format!("{error}; {}", error.advice)),
-        }
+// `Failure` is itself no `std::error::Error`, so that this can be for all of them.
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        judge(&error)
     }
 }
 
-impl From<Failure> for wire::Failure {
-    fn from(failure: Failure) -> wire::Failure {
-        match failure {
-            Failure::Retry { after, why } => {
-                let after = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-                wire::Failure::Retry(wire::Pause { after, why })
-            }
-            Failure::GiveUp(why) => wire::Failure::GiveUp(why),
-        }
+#[cold]
+fn judge(error: &(dyn std::error::Error + 'static)) -> Failure {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return match error.fault {
+            Fault::Transport => Failure::retry(TRANSPORT_RETRY, error.to_string()),
+            _ if error.advice.is_empty() => Failure::GiveUp(error.to_string()),
+            _ => Failure::GiveUp(format!("{error}; {}", error.advice)),
+        };
     }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    Failure::GiveUp(text)
 }
 
 #[cfg(test)]
@@ -92,10 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_too_long_for_the_wire_is_as_long_as_the_wire_allows() {
-        let wire::Failure::Retry(pause) = Failure::retry(Duration::MAX, "later").into() else {
-            panic!("a retry stays a retry");
-        };
-        assert_eq!((pause.after, pause.why.as_str()), (u64::MAX, "later"));
+    fn an_error_of_anybody_is_given_up_with_its_causes() {
+        let inner = "x".parse::<u8>().unwrap_err();
+        let outer = std::io::Error::other(inner);
+        assert_eq!(Failure::from(outer), Failure::give_up("invalid digit found in string"));
     }
 }

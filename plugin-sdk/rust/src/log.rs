@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::bindings::xapiary::plugin::log as wire;
+use crate::host;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,16 +32,9 @@ pub enum Level {
 /// the comfortable way to call this.
 #[inline(never)]
 pub fn write(level: Level, message: fmt::Arguments<'_>, fields: &[(&str, &dyn fmt::Display)]) {
-    let level = match level {
-        Level::Trace => wire::Level::Trace,
-        Level::Debug => wire::Level::Debug,
-        Level::Info => wire::Level::Info,
-        Level::Warn => wire::Level::Warn,
-        Level::Error => wire::Level::Error,
-    };
     // The texts are made here and not in the macros, so that a line in a plugin costs few bytes of code.
     let fields: Vec<_> = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string())).collect();
-    wire::write(level, &message.to_string(), &fields);
+    host::write(level, &message.to_string(), &fields);
 }
 
 /// Writes one line at a [`Level`](crate::log::Level) that is given as the first argument.

@@ -1,11 +1,16 @@
 //! The pool as the daemon last saw it. Nothing here reaches the pool, so reading is cheap and never loads it; what was
 //! read may be older than a call that this delivery has just made.
+//!
+//! The types of [`xapi`](crate::xapi) read common classes with a function for each field; [`Object`] reads any class by the
+//! names of its fields.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::marker::PhantomData;
 
-use crate::bindings::xapiary::plugin::objects as wire;
-use crate::{Error, Reference, Value};
+use crate::value::{FromValue, read};
+use crate::xapi::Class;
+use crate::{Error, Moment, Reference, Value, host};
 
 /// How many objects [`find`] asks the daemon for at a time.
 const PAGE_OBJECTS: u32 = 64;
@@ -14,22 +19,36 @@ const PAGE_OBJECTS: u32 = 64;
 ///
 /// Fields are read by XAPI's own names. A field of another type than the one asked for is an [`Error`] of fault
 /// [`Invalid`](crate::Fault::Invalid) with code `FIELD_TYPE`; an unknown field is invalid too, and one that the grant hides is
-/// [`Denied`](crate::Fault::Denied).
-pub struct Object(wire::Object);
+/// [`Denied`](crate::Fault::Denied). For one that this pool does not have there is [`IfThere`](crate::IfThere).
+///
+/// ```no_run
+/// # fn read(vgpu: &xapiary_sdk::Object) -> Result<(), xapiary_sdk::Error> {
+/// let attached = vgpu.truth("currently_attached")?;
+/// for vm in vgpu.follow("VM")? {
+///     xapiary_sdk::info!("{}: {attached}", vm.text("name_label")?);
+/// }
+/// # Ok(()) }
+/// ```
+pub struct Object(host::Record);
 
 macro_rules! typed {
-    ($($(#[$doc:meta])* $name:ident: $kind:ident($of:ty);)*) => {
+    ($($(#[$doc:meta])* $name:ident: $of:ty;)*) => {
         $($(#[$doc])*
+        ///
+        /// # Errors
+        ///
+        /// When it is of another type, unknown, hidden by the grant, or not there.
         pub fn $name(&self, field: &str) -> Result<$of, Error> {
-            match self.get(field)? {
-                Value::$kind(inner) => Ok(inner),
-                other => Err(self.of_another_type(field, stringify!($name), &other)),
-            }
+            self.value(field)
         })*
     };
 }
 
 impl Object {
+    pub(crate) fn new(record: host::Record) -> Object {
+        Object(record)
+    }
+
     /// The class, as XAPI spells it: `VM`, `host`, `VDI`.
     pub fn class(&self) -> String {
         self.0.class()
@@ -37,7 +56,7 @@ impl Object {
 
     /// The handle, for [`calls`](crate::calls) and for [`by_reference`].
     pub fn reference(&self) -> Reference {
-        Reference(self.0.reference())
+        self.0.reference()
     }
 
     /// The UUID; `None` for the few classes that have none.
@@ -51,40 +70,41 @@ impl Object {
     }
 
     /// One field, of whatever type it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is unknown or hidden by the grant.
     pub fn get(&self, field: &str) -> Result<Value, Error> {
-        Ok(self.0.get(field)?.into())
+        self.0.get(field)
     }
 
     typed! {
         /// A string field, or the name of an enum case.
-        text: Text(String);
+        text: String;
         /// An integer field.
-        whole: Whole(i64);
+        whole: i64;
         /// A floating point field.
-        real: Real(f64);
+        real: f64;
         /// A boolean field.
-        truth: Truth(bool);
-        /// A date field, as RFC 3339 text in UTC.
-        moment: Moment(String);
+        truth: bool;
+        /// A date field.
+        moment: Moment;
         /// A set of strings or of enum cases.
-        texts: Texts(Vec<String>);
+        texts: Vec<String>;
         /// A set of references.
-        references: References(Vec<Reference>);
+        references: Vec<Reference>;
         /// A map of strings to strings, in XAPI's order.
-        pairs: Pairs(Vec<(String, String)>);
-    }
-
-    /// A reference field; `None` when it points to nothing.
-    pub fn target(&self, field: &str) -> Result<Option<Reference>, Error> {
-        match self.get(field)? {
-            Value::Nothing => Ok(None),
-            Value::Reference(reference) => Ok(Some(reference)),
-            other => Err(self.of_another_type(field, "reference", &other)),
-        }
+        pairs: Vec<(String, String)>;
+        /// A reference field; `None` when it points to nothing.
+        target: Option<Reference>;
     }
 
     /// The objects that a reference field points to, in the field's order. Those that no longer exist or that the grant
     /// hides are left out.
+    ///
+    /// # Errors
+    ///
+    /// When the field is unknown, hidden by the grant, or holds no references.
     pub fn follow(&self, field: &str) -> Result<Vec<Object>, Error> {
         Ok(self.0.follow(field)?.into_iter().map(Object).collect())
     }
@@ -94,9 +114,37 @@ impl Object {
         self.0.to_json()
     }
 
-    fn of_another_type(&self, field: &str, wanted: &str, found: &Value) -> Error {
-        let full_name = format!("{}.{field}", self.class());
-        Error::invalid("FIELD_TYPE", &[&full_name, wanted, found.kind()])
+    /// A field as a type.
+    pub(crate) fn value<T: FromValue>(&self, field: &str) -> Result<T, Error> {
+        read(self.get(field)?, || format!("{}.{field}", self.class()))
+    }
+
+    /// A field of a shape that the contract has no kind for.
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(&self, field: &str) -> Result<T, Error> {
+        let value = self.get(field)?;
+        let parsed = match &value {
+            Value::Json(text) => serde_json::from_slice(text.as_bytes()).ok(),
+            _ => None,
+        };
+        parsed.ok_or_else(|| {
+            Error::of_another_type(&format!("{}.{field}", self.class()), "json of another shape", &value)
+        })
+    }
+
+    /// The object that a reference field points to.
+    pub(crate) fn one<T: Class>(&self, field: &str) -> Result<Option<T>, Error> {
+        Ok(self.follow(field)?.pop().map(T::from_object))
+    }
+
+    /// The objects that a set of references points to.
+    pub(crate) fn many<T: Class>(&self, field: &str) -> Result<Vec<T>, Error> {
+        Ok(self.follow(field)?.into_iter().map(T::from_object).collect())
+    }
+
+    /// The UUID of an object whose class has one.
+    pub(crate) fn own_uuid(&self) -> Result<String, Error> {
+        self.uuid()
+            .ok_or_else(|| Error::of_another_type(&format!("{}.uuid", self.class()), "text", &Value::Nothing))
     }
 }
 
@@ -107,34 +155,40 @@ impl fmt::Debug for Object {
     }
 }
 
-impl From<wire::Object> for Object {
-    fn from(object: wire::Object) -> Object {
-        Object(object)
-    }
-}
-
 /// The objects of a class for which a CEL expression over `self` holds; an empty filter holds for all.
 ///
 /// They come in a stable order, a page at a time, so a search that stops early costs little.
+/// [`Class::find`](crate::xapi::Class::find) gives objects of a type.
 ///
 /// ```no_run
-/// # fn halted() -> Result<(), xapiary_sdk::Error> {
-/// for vm in xapiary_sdk::objects::find("VM", "self.power_state == 'Halted'") {
-///     xapiary_sdk::info!("{} is halted", vm?.text("name_label")?);
+/// # fn attached() -> Result<(), xapiary_sdk::Error> {
+/// for vgpu in xapiary_sdk::objects::find("VGPU", "self.currently_attached") {
+///     xapiary_sdk::info!("{} is attached", vgpu?.text("uuid")?);
 /// }
 /// # Ok(()) }
 /// ```
 pub fn find(class: &str, filter: &str) -> Found {
-    Found { class: class.to_owned(), filter: filter.to_owned(), page: VecDeque::new(), next: NextPage::First }
+    found(class, filter)
+}
+
+pub(crate) fn found<T: Class>(class: &str, filter: &str) -> Found<T> {
+    Found {
+        class: class.to_owned(),
+        filter: filter.to_owned(),
+        page: VecDeque::new(),
+        next: NextPage::First,
+        of: PhantomData,
+    }
 }
 
 /// The search that [`find`] began. After an error it is at its end.
 #[derive(Debug)]
-pub struct Found {
+pub struct Found<T = Object> {
     class: String,
     filter: String,
-    page: VecDeque<Object>,
+    page: VecDeque<host::Record>,
     next: NextPage,
+    of: PhantomData<T>,
 }
 
 #[derive(Debug)]
@@ -144,41 +198,53 @@ enum NextPage {
     None,
 }
 
-impl Iterator for Found {
-    type Item = Result<Object, Error>;
+impl<T: Class> Iterator for Found<T> {
+    type Item = Result<T, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(object) = self.page.pop_front() {
-                return Some(Ok(object));
+            if let Some(record) = self.page.pop_front() {
+                return Some(Ok(T::from_object(Object(record))));
             }
             let after = match std::mem::replace(&mut self.next, NextPage::None) {
                 NextPage::First => None,
                 NextPage::After(after) => Some(after),
                 NextPage::None => return None,
             };
-            match wire::find(&self.class, &self.filter, PAGE_OBJECTS, after.as_deref()) {
-                Ok(page) => {
-                    self.page = page.objects.into_iter().map(Object).collect();
-                    self.next = page.next.map_or(NextPage::None, NextPage::After);
+            match host::find(&self.class, &self.filter, PAGE_OBJECTS, after.as_deref()) {
+                Ok((page, next)) => {
+                    self.page = page.into();
+                    self.next = next.map_or(NextPage::None, NextPage::After);
                 }
-                Err(error) => return Some(Err(error.into())),
+                Err(error) => return Some(Err(error)),
             }
         }
     }
 }
 
 /// The object behind a handle; `None` when it no longer exists.
+///
+/// # Errors
+///
+/// When the handle is of another delivery, or the grant hides the object's class.
 pub fn by_reference(reference: &Reference) -> Result<Option<Object>, Error> {
-    Ok(wire::by_reference(reference.as_str())?.map(Object))
+    Ok(host::by_reference(reference)?.map(Object))
 }
 
 /// The object of a class with this UUID; `None` when there is none.
+///
+/// # Errors
+///
+/// When there is no such class, or the grant hides it.
 pub fn by_uuid(class: &str, uuid: &str) -> Result<Option<Object>, Error> {
-    Ok(wire::by_uuid(class, uuid)?.map(Object))
+    Ok(host::by_uuid(class, uuid)?.map(Object))
 }
 
 /// The objects of a class with this `name_label`. Names are not unique.
+///
+/// # Errors
+///
+/// When there is no such class, its objects have no name, or the grant hides it.
 pub fn by_name_label(class: &str, name: &str) -> Result<Vec<Object>, Error> {
-    Ok(wire::by_name_label(class, name)?.into_iter().map(Object).collect())
+    Ok(host::by_name_label(class, name)?.into_iter().map(Object).collect())
 }

@@ -1,103 +1,57 @@
-//! What an author implements.
+//! A plugin, as the daemon and the tests see it.
 
-use crate::{Alert, Change, Connection, Event, Failure, Outcome, Subject, TaskOutcome, Tick};
+use crate::event::Hears;
+use crate::{Error, Event, Failure, Outcome, Subject};
 
-/// A plugin. Implement the methods for the events that the manifest subscribes to; or [`handle`](Plugin::handle) alone, to
-/// receive everything in one place.
-///
-/// `Default` makes the instance: each delivery has its own, so its fields remember nothing from one event to the next. Use
-/// [`store`](crate::store) for that.
-///
-/// An event whose method is not implemented is given up with a line that names the method: a subscription that nobody
-/// answers is a mistake, and a mistake should be seen.
-pub trait Plugin: Default {
-    /// Handles one event. The default passes it on to the method for its subject.
-    fn handle(&self, event: &Event) -> Outcome {
-        match &event.subject {
-            Subject::Change(change) => self.changed(event, change),
-            Subject::Task(task) => self.task_ended(event, task),
-            Subject::Alert(alert) => self.alerted(event, alert),
-            Subject::Tick(tick) => self.ticked(event, tick),
-            Subject::Connection(connection) => self.connection_changed(event, connection),
-        }
-    }
+/// A plugin. The attribute [`plugin`](macro@crate::plugin) implements it; there is no need to do so by hand.
+pub trait Plugin {
+    /// The text of `plugin.toml`.
+    const MANIFEST: &'static str;
 
-    /// An object appeared, changed or went away.
-    fn changed(&self, event: &Event, change: &Change) -> Outcome {
-        let _ = change;
-        unanswered(event, "changed")
-    }
+    /// Hands one event to the handler of its subscription.
+    ///
+    /// # Errors
+    ///
+    /// What the handler gives, and giving up an event of a subscription without a handler.
+    fn handle(event: &Event, subject: Subject) -> Outcome;
+}
 
-    /// A task of the pool has ended.
-    fn task_ended(&self, event: &Event, task: &TaskOutcome) -> Outcome {
-        let _ = task;
-        unanswered(event, "task_ended")
-    }
+/// What a handler may return: nothing, an [`Outcome`], or a result with an error that `?` would turn into a [`Failure`].
+pub trait IntoOutcome {
+    /// As an [`Outcome`].
+    #[doc(hidden)]
+    fn into_outcome(self) -> Outcome;
+}
 
-    /// The pool has something to tell.
-    fn alerted(&self, event: &Event, alert: &Alert) -> Outcome {
-        let _ = alert;
-        unanswered(event, "alerted")
-    }
-
-    /// A schedule of the manifest is due.
-    fn ticked(&self, event: &Event, tick: &Tick) -> Outcome {
-        let _ = tick;
-        unanswered(event, "ticked")
-    }
-
-    /// The connection to the pool changed.
-    fn connection_changed(&self, event: &Event, connection: &Connection) -> Outcome {
-        let _ = connection;
-        unanswered(event, "connection_changed")
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Outcome {
+        Ok(())
     }
 }
 
-fn unanswered(event: &Event, method: &str) -> Outcome {
-    Err(Failure::give_up(format!(
-        "the plugin subscribes to {:?} but does not implement `Plugin::{method}`",
-        event.subscription
-    )))
+impl<E: Into<Failure>> IntoOutcome for Result<(), E> {
+    fn into_outcome(self) -> Outcome {
+        self.map_err(Into::into)
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Origin;
+/// The subject as a handler takes it. The daemon keeps to the manifest, so another one means that component and manifest
+/// are not of one build.
+pub fn subject<T: Hears>(event: &Event, subject: Subject) -> Result<T, Failure> {
+    T::of(subject).ok_or_else(|| {
+        Failure::give_up(format!(
+            "the subscription {:?} brought another kind of event than its handler takes",
+            event.subscription
+        ))
+    })
+}
 
-    fn event(subject: Subject) -> Event {
-        Event {
-            sequence: 1,
-            pool: "lab".into(),
-            at: "2026-01-02T03:04:05Z".into(),
-            origin: Origin::Live,
-            gap: false,
-            attempt: 1,
-            subscription: "night".into(),
-            subject,
-        }
-    }
+/// An event of a subscription that has no handler.
+pub fn unanswered(event: &Event) -> Outcome {
+    Err(Failure::give_up(format!("no handler is there for the subscription {:?}", event.subscription)))
+}
 
-    #[derive(Default)]
-    struct Clock;
-
-    impl Plugin for Clock {
-        fn ticked(&self, _event: &Event, tick: &Tick) -> Outcome {
-            Err(Failure::give_up(format!("heard {}", tick.schedule)))
-        }
-    }
-
-    #[test]
-    fn an_event_reaches_the_method_for_its_subject() {
-        let tick = Tick { schedule: "nightly".into(), due: "2026-01-02T03:00:00Z".into() };
-        let outcome = Clock.handle(&event(Subject::Tick(tick)));
-        assert_eq!(outcome, Err(Failure::give_up("heard nightly")));
-    }
-
-    #[test]
-    fn an_event_that_nobody_answers_is_given_up_with_the_name_of_the_method() {
-        let outcome = Clock.handle(&event(Subject::Connection(Connection::Connected)));
-        let Err(Failure::GiveUp(why)) = outcome else { panic!("got {outcome:?}") };
-        assert!(why.contains("\"night\"") && why.contains("Plugin::connection_changed"), "{why}");
-    }
+/// The plugin's instance, made of its settings.
+pub fn instance<T: serde::de::DeserializeOwned>() -> Result<T, Error> {
+    crate::settings::load()
 }

@@ -7,19 +7,37 @@ use std::marker::PhantomData;
 use serde::Deserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 
-use crate::Error;
-use crate::bindings::xapiary::plugin::settings as wire;
+use crate::{Error, host};
 
-/// All settings as one value. What does not fit `T` is an error of code `SETTINGS_TYPE`.
+/// All settings as one value, such as a struct with a field for each setting of the manifest.
+///
+/// A plugin whose handlers take `&self` need not call this: its struct *is* the settings.
 ///
 /// ```no_run
+/// #[derive(serde::Deserialize)]
+/// struct Settings {
+///     tag: String,
+///     max_starts: u32,
+/// }
+///
 /// # fn read() -> Result<(), xapiary_sdk::Error> {
-/// let settings: std::collections::BTreeMap<String, serde_json::Value> = xapiary_sdk::settings::all()?;
+/// let settings: Settings = xapiary_sdk::settings::load()?;
 /// # Ok(()) }
 /// ```
-pub fn all<T: DeserializeOwned>() -> Result<T, Error> {
-    serde_json::from_slice(wire::all().as_bytes())
-        .map_err(|why| Error::invalid("SETTINGS_TYPE", &[&why.to_string()]))
+///
+/// # Errors
+///
+/// What does not fit `T` is an error of code `SETTINGS_TYPE`.
+pub fn load<T: DeserializeOwned>() -> Result<T, Error> {
+    parse(&host::settings())
+}
+
+fn parse<T: DeserializeOwned>(all: &str) -> Result<T, Error> {
+    serde_json::from_slice(all.as_bytes()).map_err(|why| {
+        let mut error = Error::invalid("SETTINGS_TYPE", &[&why.to_string()]);
+        error.advice = "the plugin's struct and the [settings] of its plugin.toml do not fit".to_owned();
+        error
+    })
 }
 
 /// One setting by name; `None` when it is not set and has no default. One of another type is an error of code
@@ -31,13 +49,13 @@ pub fn all<T: DeserializeOwned>() -> Result<T, Error> {
 /// # Ok(()) }
 /// ```
 pub fn get<T: DeserializeOwned>(name: &str) -> Result<Option<T>, Error> {
-    pick(&wire::all(), name)
+    pick(&host::settings(), name)
 }
 
 /// One secret by the name that the grant gives it. One that is not granted is an error of fault
 /// [`Denied`](crate::Fault::Denied).
 pub fn secret(name: &str) -> Result<String, Error> {
-    Ok(wire::secret(name)?)
+    host::secret(name)
 }
 
 fn pick<T: DeserializeOwned>(all: &str, name: &str) -> Result<Option<T>, Error> {

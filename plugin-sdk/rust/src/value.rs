@@ -1,7 +1,11 @@
-//! The values that cross the boundary, and how plain Rust values become them.
+//! The values that cross the boundary, and how plain Rust values become them and come of them.
 
-use crate::Object;
-use crate::bindings::xapiary::plugin::types as wire;
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, Deserializer};
+use serde_json::Value as Json;
+
+use crate::{Error, Moment, Object};
 
 /// A handle to one XAPI object, made by the daemon for this plugin. It is good for this delivery; to remember an object
 /// for later, keep its UUID.
@@ -15,10 +19,17 @@ impl Reference {
     }
 }
 
+/// Handles stand in JSON as plain text.
+impl<'de> Deserialize<'de> for Reference {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Reference)
+    }
+}
+
 /// An XAPI value. Shapes deeper than these, such as a map of sets, are [`Value::Json`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// XAPI's void, an absent optional, or the null reference.
+    /// XAPI's void, an absent optional, the null reference, or a field that this pool does not have.
     Nothing,
     /// A string, or the name of an enum case as XAPI spells it.
     Text(String),
@@ -28,8 +39,8 @@ pub enum Value {
     Real(f64),
     /// A boolean.
     Truth(bool),
-    /// A point in time, RFC 3339, UTC.
-    Moment(String),
+    /// A point in time.
+    Moment(Moment),
     /// A reference to one object.
     Reference(Reference),
     /// A set of strings or of enum cases.
@@ -93,52 +104,119 @@ becomes! {
     u32 => |number| Value::Whole(number.into());
     f64 => |number| Value::Real(number);
     bool => |truth| Value::Truth(truth);
+    Moment => |moment| Value::Moment(moment);
+    &Moment => |moment| Value::Moment(moment.clone());
     Reference => |reference| Value::Reference(reference);
     &Reference => |reference| Value::Reference(reference.clone());
     &Object => |object| Value::Reference(object.reference());
     Vec<String> => |texts| Value::Texts(texts);
+    &[&str] => |texts| Value::Texts(texts.iter().map(|&text| text.to_owned()).collect());
     Vec<Reference> => |references| Value::References(references);
     Vec<(String, String)> => |pairs| Value::Pairs(pairs);
+    &[(&str, &str)] => |pairs| {
+        Value::Pairs(pairs.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect())
+    };
+    &Json => |json| Value::Json(json.to_string());
 }
 
-impl From<wire::Value> for Value {
-    fn from(value: wire::Value) -> Value {
-        match value {
-            wire::Value::Nothing => Value::Nothing,
-            wire::Value::Text(text) => Value::Text(text),
-            wire::Value::Whole(number) => Value::Whole(number),
-            wire::Value::Real(number) => Value::Real(number),
-            wire::Value::Truth(truth) => Value::Truth(truth),
-            wire::Value::Moment(moment) => Value::Moment(moment),
-            wire::Value::Reference(reference) => Value::Reference(Reference(reference)),
-            wire::Value::Texts(texts) => Value::Texts(texts),
-            wire::Value::References(references) => {
-                Value::References(references.into_iter().map(Reference).collect())
+/// Elements keep their order; the type of an array literal is known without them.
+impl<const N: usize> From<[&str; N]> for Value {
+    fn from(texts: [&str; N]) -> Value {
+        Value::from(&texts[..])
+    }
+}
+
+/// Entries keep their order.
+impl<const N: usize> From<[(&str, &str); N]> for Value {
+    fn from(pairs: [(&str, &str); N]) -> Value {
+        Value::from(&pairs[..])
+    }
+}
+
+/// A Rust type that a field or a call's result is read as. Implemented by the SDK.
+pub trait FromValue: Sized {
+    /// What it wants, in words, for an error.
+    #[doc(hidden)]
+    const WANTED: &'static str;
+
+    /// The value as this type; back as it was when it is of another.
+    #[doc(hidden)]
+    fn from_value(value: Value) -> Result<Self, Value>;
+}
+
+macro_rules! comes_of {
+    ($($kind:ident => $plain:ty, $wanted:literal;)*) => {
+        $(impl FromValue for $plain {
+            const WANTED: &'static str = $wanted;
+
+            fn from_value(value: Value) -> Result<Self, Value> {
+                if let Value::$kind(inner) = value { Ok(inner) } else { Err(value) }
             }
-            wire::Value::Pairs(pairs) => Value::Pairs(pairs),
-            wire::Value::Json(json) => Value::Json(json),
+        })*
+    };
+}
+
+comes_of! {
+    Text => String, "text";
+    Whole => i64, "whole";
+    Real => f64, "real";
+    Truth => bool, "truth";
+    Moment => Moment, "moment";
+    Reference => Reference, "reference";
+    Texts => Vec<String>, "texts";
+    References => Vec<Reference>, "references";
+    Pairs => Vec<(String, String)>, "pairs";
+}
+
+impl FromValue for Value {
+    const WANTED: &'static str = "any value";
+
+    fn from_value(value: Value) -> Result<Self, Value> {
+        Ok(value)
+    }
+}
+
+/// What a method answers that answers nothing.
+impl FromValue for () {
+    const WANTED: &'static str = "nothing";
+
+    fn from_value(_: Value) -> Result<Self, Value> {
+        Ok(())
+    }
+}
+
+/// A reference that may be null, or an optional value.
+impl<T: FromValue> FromValue for Option<T> {
+    const WANTED: &'static str = T::WANTED;
+
+    fn from_value(value: Value) -> Result<Self, Value> {
+        if value == Value::Nothing { Ok(None) } else { T::from_value(value).map(Some) }
+    }
+}
+
+/// A map of strings to strings, to be looked into.
+impl FromValue for BTreeMap<String, String> {
+    const WANTED: &'static str = "pairs";
+
+    fn from_value(value: Value) -> Result<Self, Value> {
+        Vec::from_value(value).map(|pairs| pairs.into_iter().collect())
+    }
+}
+
+impl FromValue for Json {
+    const WANTED: &'static str = "json";
+
+    fn from_value(value: Value) -> Result<Self, Value> {
+        match &value {
+            Value::Json(text) => serde_json::from_slice(text.as_bytes()).map_err(|_| value),
+            _ => Err(value),
         }
     }
 }
 
-impl From<Value> for wire::Value {
-    fn from(value: Value) -> wire::Value {
-        match value {
-            Value::Nothing => wire::Value::Nothing,
-            Value::Text(text) => wire::Value::Text(text),
-            Value::Whole(number) => wire::Value::Whole(number),
-            Value::Real(number) => wire::Value::Real(number),
-            Value::Truth(truth) => wire::Value::Truth(truth),
-            Value::Moment(moment) => wire::Value::Moment(moment),
-            Value::Reference(reference) => wire::Value::Reference(reference.0),
-            Value::Texts(texts) => wire::Value::Texts(texts),
-            Value::References(references) => {
-                wire::Value::References(references.into_iter().map(|reference| reference.0).collect())
-            }
-            Value::Pairs(pairs) => wire::Value::Pairs(pairs),
-            Value::Json(json) => wire::Value::Json(json),
-        }
-    }
+/// Reads a value as a type; `what` is the field or method that it came of.
+pub(crate) fn read<T: FromValue>(value: Value, what: impl FnOnce() -> String) -> Result<T, Error> {
+    T::from_value(value).map_err(|value| Error::of_another_type(&what(), T::WANTED, &value))
 }
 
 #[cfg(test)]
@@ -146,24 +224,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_value_survives_the_way_out_and_back() {
-        let values = vec![
-            Value::from(()),
-            Value::from("text"),
-            Value::from(i64::MIN),
-            Value::from(-7),
-            Value::from(7_u32),
-            Value::from(0.5),
-            Value::from(true),
-            Value::Moment("2026-01-02T03:04:05Z".into()),
-            Value::from(Reference("ref:1".into())),
-            Value::from(vec!["a".to_owned(), "b".to_owned()]),
-            Value::from(vec![Reference("ref:1".into()), Reference("ref:2".into())]),
-            Value::from(vec![("key".to_owned(), "value".to_owned())]),
-            Value::Json("{\"a\":[1]}".into()),
-        ];
-        for value in values {
-            assert_eq!(Value::from(wire::Value::from(value.clone())), value);
-        }
+    fn a_value_is_read_as_what_it_is_and_nothing_else() {
+        assert_eq!(bool::from_value(Value::Truth(true)), Ok(true));
+        assert_eq!(bool::from_value(Value::Whole(1)), Err(Value::Whole(1)));
+        assert_eq!(Option::<String>::from_value(Value::Nothing), Ok(None));
+        assert_eq!(Option::<String>::from_value("a".into()), Ok(Some("a".to_owned())));
+        let pairs = Value::from([("key", "value")]);
+        let map = BTreeMap::from([("key".to_owned(), "value".to_owned())]);
+        assert_eq!(BTreeMap::from_value(pairs), Ok(map));
+        assert_eq!(Json::from_value(Value::Json("[1]".into())), Ok(serde_json::json!([1])));
+        assert_eq!(Json::from_value(Value::Json("[".into())), Err(Value::Json("[".into())));
     }
 }

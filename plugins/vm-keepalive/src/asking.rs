@@ -1,26 +1,6 @@
 //! Which operations and tasks mean that somebody asked for the stop.
 
-/// Operations in a VM's `current_operations` that mean that somebody has his hand on it.
-///
-/// More than the shutdowns: whoever moves, suspends or reverts a VM looks after what becomes of it.
-const HANDLING: [&str; 16] = [
-    "checkpoint",
-    "clean_reboot",
-    "clean_shutdown",
-    "csvm",
-    "destroy",
-    "hard_reboot",
-    "hard_shutdown",
-    "migrate_send",
-    "pause",
-    "pool_migrate",
-    "power_state_reset",
-    "revert",
-    "reverting",
-    "shutdown",
-    "suspend",
-    "sysprep",
-];
+use xapiary_sdk::xapi::VmOperations;
 
 /// Methods that leave a VM halted, or do so on their way. Tasks do not name their VM, so this list is short: a migration of
 /// another VM must not keep this one down.
@@ -36,9 +16,29 @@ const HALTING: [&str; 9] = [
     "shutdown",
 ];
 
-/// Whether an operation in `current_operations` means that somebody is handling the VM.
-pub(crate) fn handles(operation: &str) -> bool {
-    HANDLING.contains(&operation)
+/// Whether an operation in `current_operations` means that somebody has his hand on the VM.
+///
+/// More than the shutdowns: whoever moves, suspends or reverts a VM looks after what becomes of it.
+pub(crate) fn handles(operation: &VmOperations) -> bool {
+    matches!(
+        operation,
+        VmOperations::Checkpoint
+            | VmOperations::CleanReboot
+            | VmOperations::CleanShutdown
+            | VmOperations::Csvm
+            | VmOperations::Destroy
+            | VmOperations::HardReboot
+            | VmOperations::HardShutdown
+            | VmOperations::MigrateSend
+            | VmOperations::Pause
+            | VmOperations::PoolMigrate
+            | VmOperations::PowerStateReset
+            | VmOperations::Revert
+            | VmOperations::Reverting
+            | VmOperations::Shutdown
+            | VmOperations::Suspend
+            | VmOperations::Sysprep
+    )
 }
 
 /// Whether a task of this name leaves a VM halted: `VM.clean_shutdown`, `Async.VM.hard_shutdown`, and those of appliances,
@@ -78,7 +78,15 @@ mod tests {
 
     #[test]
     fn an_operation_that_needs_the_vm_to_run_on_is_no_handling() {
-        assert!(handles("clean_shutdown") && handles("suspend") && handles("pool_migrate"));
-        assert!(!handles("start") && !handles("snapshot") && !handles("changing_VCPUs_live"));
+        assert!(
+            handles(&"clean_shutdown".into())
+                && handles(&"suspend".into())
+                && handles(&"pool_migrate".into())
+        );
+        assert!(
+            !handles(&"start".into())
+                && !handles(&"snapshot".into())
+                && !handles(&"changing_VCPUs_live".into())
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Starts a VM again that stopped without being asked to, a few times, and then gives up loudly.
 //!
+//! - `settings`: what the administrator set; the plugin's struct.
 //! - `policy`: what to do, decided from plain data; knows no host.
 //! - `asking`: which operations and tasks mean that somebody asked for the stop; pure too.
 //! - `evidence`: reads the records that the policy judges.
@@ -9,47 +10,39 @@
 
 mod asking;
 mod evidence;
-mod moment;
 mod policy;
+mod settings;
 mod start;
 
-use policy::{Decision, Reason, Settings};
-use xapiary_sdk::{Change, Event, Failure, Operation, Outcome, Plugin, error, info, settings, store, warn};
+use policy::{Decision, Reason};
+use settings::VmKeepalive;
+use xapiary_sdk::xapi::Vm;
+use xapiary_sdk::{Deleted, Error, Event, Failure, Modified, Outcome, error, info, plugin, store, warn};
 
-/// Keeps the VMs alive that carry the tag.
-#[derive(Debug, Default)]
-pub struct VmKeepalive;
-
-xapiary_sdk::plugin!(VmKeepalive);
-
-impl Plugin for VmKeepalive {
-    fn changed(&self, event: &Event, change: &Change) -> Outcome {
-        // The key outlives the reference, which is only good for this delivery.
-        let uuid = change.uuid.as_deref().ok_or_else(|| Failure::give_up("a VM without a uuid"))?;
-        let key = format!("starts/{uuid}");
-        if change.operation == Operation::Deleted {
-            return Ok(store::delete(&key)?);
-        }
-
-        let settings: Settings = settings::all()?;
-        let at = moment::seconds(&event.at).ok_or_else(|| {
-            Failure::give_up(format!("the event's time {:?} is not a point in time", event.at))
+#[plugin]
+impl VmKeepalive {
+    #[on("stopped")]
+    fn stopped(&self, event: &Event, change: &Modified<Vm>) -> Outcome {
+        let at = event.at.unix_seconds().ok_or_else(|| {
+            Failure::give_up(format!("the event's time {:?} is not a point in time", event.at.as_str()))
         })?;
-        let Some(evidence) = evidence::gather(event, change, &settings)? else { return Ok(()) };
+        let evidence = evidence::gather(event, change, self)?;
+        let uuid = change.new.uuid()?;
+        let key = key(&uuid);
         let starts: Vec<i64> = store::get_json(&key)?.unwrap_or_default();
 
         let name = &evidence.name;
-        match policy::decide(&evidence, &settings, &starts, at) {
+        match policy::decide(&evidence, self, &starts, at) {
             Decision::Start => {
-                let count = policy::within_window(&starts, &settings, at).count() + 1;
+                let count = policy::within_window(&starts, self, at).count() + 1;
                 info!(
                     vm = uuid,
                     count = count,
-                    most = settings.max_starts,
+                    most = self.max_starts,
                     "{name} stopped by itself and is to be started"
                 );
-                start::start(event, change, name, uuid)?;
-                remember(&key, &starts, &settings, at)
+                start::start(event, &change.new, name)?;
+                self.remember(&key, &starts, at)?;
             }
             Decision::LeaveAlone(reason) => {
                 match &reason {
@@ -60,25 +53,38 @@ impl Plugin for VmKeepalive {
                 }
                 // It may be our own earlier attempt that started it, and that one could not remember it.
                 if reason == Reason::RunsAgain && event.attempt > 1 {
-                    remember(&key, &starts, &settings, at)?;
+                    self.remember(&key, &starts, at)?;
                 }
-                Ok(())
             }
             Decision::GiveUp { starts } => {
                 let why = format!(
                     "{name} stopped again although it was started {starts} times within {} minutes; it needs a person",
-                    settings.window_minutes
+                    self.window_minutes
                 );
                 error!(vm = uuid, starts = starts, "{why}");
-                Err(Failure::give_up(why))
+                return Err(Failure::give_up(why));
             }
         }
+        Ok(())
+    }
+
+    #[on("gone")]
+    fn gone(vm: &Deleted<Vm>) -> Result<(), Error> {
+        store::delete(&key(&vm.old.uuid()?))
+    }
+
+    /// Adds a start, and forgets those that no decision will ask for again.
+    fn remember(&self, key: &str, starts: &[i64], at: i64) -> Result<(), Error> {
+        let mut kept: Vec<i64> = policy::within_window(starts, self, at).collect();
+        kept.push(at);
+        store::set_json(key, &kept)
     }
 }
 
-/// Adds a start, and forgets those that no decision will ask for again.
-fn remember(key: &str, starts: &[i64], settings: &Settings, at: i64) -> Outcome {
-    let mut kept: Vec<i64> = policy::within_window(starts, settings, at).collect();
-    kept.push(at);
-    Ok(store::set_json(key, &kept)?)
+/// Where the starts of a VM are kept.
+fn key(uuid: &str) -> String {
+    format!("starts/{uuid}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,34 +5,9 @@
 
 use std::fmt;
 
-/// What the administrator set.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(default)]
-pub(crate) struct Settings {
-    /// VMs that carry this tag are kept alive.
-    pub(crate) tag: String,
-    /// How often one VM is started within the window.
-    pub(crate) max_starts: u32,
-    /// The window in which starts are counted.
-    pub(crate) window_minutes: u32,
-    /// How close to the stop a shutdown task counts as its cause.
-    pub(crate) asked_within_seconds: u32,
-    /// Whether a stop that happened unseen is undone too.
-    pub(crate) start_after_gap: bool,
-}
+use xapiary_sdk::xapi::{VmOperations, VmPowerState};
 
-impl Default for Settings {
-    /// What the manifest says, too; a test holds the two together.
-    fn default() -> Settings {
-        Settings {
-            tag: "keepalive".to_owned(),
-            max_starts: 3,
-            window_minutes: 10,
-            asked_within_seconds: 10,
-            start_after_gap: true,
-        }
-    }
-}
+use crate::settings::VmKeepalive;
 
 /// What is known about one stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +15,13 @@ pub(crate) struct Evidence {
     /// The VM's name, for messages.
     pub(crate) name: String,
     /// The power state before the event.
-    pub(crate) was: String,
+    pub(crate) was: VmPowerState,
     /// The power state that the event told.
-    pub(crate) became: String,
+    pub(crate) became: VmPowerState,
     /// The VM as it is now, which may be later than the event; `None` when it is gone.
     pub(crate) now: Option<Now>,
-    /// What was being done to the VM just before, just after and now: names of operations.
-    pub(crate) operations: Vec<String>,
+    /// What was being done to the VM just before, just after and now: operations.
+    pub(crate) operations: Vec<VmOperations>,
     /// The delivery of a plugin whose call caused the change.
     pub(crate) caused_by: Option<String>,
     /// Whether changes may have been missed before this one.
@@ -61,7 +36,7 @@ pub(crate) struct Evidence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Now {
     /// Its power state.
-    pub(crate) power_state: String,
+    pub(crate) power_state: VmPowerState,
     /// Whether it carries the tag.
     pub(crate) tagged: bool,
     /// Whether it is a template, a snapshot or a control domain.
@@ -109,10 +84,10 @@ pub(crate) enum Reason {
     NoOrdinaryVm,
     Gone,
     RunsAgain,
-    OtherState(String),
+    OtherState(VmPowerState),
     StartBlocked(String),
     CausedBy(String),
-    Handled(String),
+    Handled(VmOperations),
     Noted,
     TaskNearby { name: String, running: bool },
     Unseen,
@@ -147,7 +122,7 @@ impl fmt::Display for Reason {
 
 /// Decides about one stop. `starts` are the moments of the plugin's own starts of this VM, `now` is the moment of the event,
 /// all in seconds since 1970.
-pub(crate) fn decide(evidence: &Evidence, settings: &Settings, starts: &[i64], now: i64) -> Decision {
+pub(crate) fn decide(evidence: &Evidence, settings: &VmKeepalive, starts: &[i64], now: i64) -> Decision {
     if let Some(reason) = not_ours(evidence).or_else(|| asked_for(evidence, settings, now)) {
         return Decision::LeaveAlone(reason);
     }
@@ -157,14 +132,14 @@ pub(crate) fn decide(evidence: &Evidence, settings: &Settings, starts: &[i64], n
 
 /// The starts that count: those in the window that ends now. One that lies in the future counts too, since a clock that was
 /// set back must not open the way for endless starts.
-pub(crate) fn within_window(starts: &[i64], settings: &Settings, now: i64) -> impl Iterator<Item = i64> {
+pub(crate) fn within_window(starts: &[i64], settings: &VmKeepalive, now: i64) -> impl Iterator<Item = i64> {
     let begin = now.saturating_sub(i64::from(settings.window_minutes) * 60);
     starts.iter().copied().filter(move |&start| start > begin)
 }
 
 /// Why the event is no stop of a VM that is to be kept alive, whoever caused it; `None` when it is one. Looks at no task.
 pub(crate) fn not_ours(evidence: &Evidence) -> Option<Reason> {
-    if (evidence.was.as_str(), evidence.became.as_str()) != ("Running", "Halted") {
+    if (&evidence.was, &evidence.became) != (&VmPowerState::Running, &VmPowerState::Halted) {
         return Some(Reason::NotStopped);
     }
     let Some(now) = &evidence.now else { return Some(Reason::Gone) };
@@ -174,14 +149,14 @@ pub(crate) fn not_ours(evidence: &Evidence) -> Option<Reason> {
     if !now.tagged {
         return Some(Reason::NoTag);
     }
-    match now.power_state.as_str() {
-        "Halted" => None,
-        "Running" => Some(Reason::RunsAgain),
-        other => Some(Reason::OtherState(other.to_owned())),
+    match &now.power_state {
+        VmPowerState::Halted => None,
+        VmPowerState::Running => Some(Reason::RunsAgain),
+        other => Some(Reason::OtherState(other.clone())),
     }
 }
 
-fn asked_for(evidence: &Evidence, settings: &Settings, now: i64) -> Option<Reason> {
+fn asked_for(evidence: &Evidence, settings: &VmKeepalive, now: i64) -> Option<Reason> {
     if let Some(why) = evidence.now.as_ref().and_then(|now| now.start_blocked.clone()) {
         return Some(Reason::StartBlocked(why));
     }

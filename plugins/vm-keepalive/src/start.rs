@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use xapiary_sdk::{
-    Change, Error, Event, Failure, Fault, Outcome, Progress, args, calls, error, info, objects, warn,
-};
+use xapiary_sdk::xapi::{self, Class as _, Vm, VmPowerState};
+use xapiary_sdk::{Error, Event, Failure, Fault, Outcome, Progress, error, info, warn};
 
 /// How long one delivery waits for the VM to start. Shorter than a delivery may take by default; a start that takes longer is
 /// met again by the next attempt: the pool says that it is in the way, or that the VM runs.
@@ -17,14 +16,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(10);
 const PATIENT_ATTEMPTS: u32 = 6;
 
 /// Starts the VM: not paused, and not against the pool's own judgement.
-pub(crate) fn start(event: &Event, change: &Change, name: &str, uuid: &str) -> Outcome {
-    let mut progress = begun(change);
+pub(crate) fn start(event: &Event, vm: &Vm, name: &str) -> Outcome {
+    let uuid = &vm.uuid()?;
+    let mut progress = begun(vm);
     // That start may be one of an earlier attempt, and the VM may have stopped again since, while nobody told us.
-    if matches!(progress, Progress::Succeeded(_)) && event.attempt > 1 && !runs(change)? {
-        progress = begun(change);
+    if matches!(progress, Progress::Succeeded(())) && event.attempt > 1 && !runs(vm)? {
+        progress = begun(vm);
     }
     match progress {
-        Progress::Succeeded(_) => {
+        Progress::Succeeded(()) => {
             info!(vm = uuid, "{name} runs again");
             Ok(())
         }
@@ -33,27 +33,27 @@ pub(crate) fn start(event: &Event, change: &Change, name: &str, uuid: &str) -> O
             warn!(vm = uuid, "somebody cancelled the start of {name}, so it is left alone");
             Ok(())
         }
-        Progress::Lost => unless_it_runs(event, change, name, uuid, "the task of the start vanished"),
-        Progress::Failed(why) => failed(event, change, name, uuid, why),
+        Progress::Lost => unless_it_runs(event, vm, name, uuid, "the task of the start vanished"),
+        Progress::Failed(why) => failed(event, vm, name, uuid, why),
     }
 }
 
-fn begun(change: &Change) -> Progress {
-    match calls::start("VM.start", args![&change.reference, false, false]) {
+fn begun(vm: &Vm) -> Progress<()> {
+    match xapi::vm::start_async(vm, false, false) {
         Ok(task) => task.wait(WAIT),
         Err(error) => Progress::Failed(error),
     }
 }
 
 /// Whether the VM runs, as far as is known; that may be a moment old.
-fn runs(change: &Change) -> Result<bool, Error> {
-    Ok(match objects::by_reference(&change.reference)? {
-        Some(vm) => vm.text("power_state")? == "Running",
+fn runs(vm: &Vm) -> Result<bool, Error> {
+    Ok(match Vm::by_reference(&vm.reference())? {
+        Some(now) => now.power_state()? == VmPowerState::Running,
         None => false,
     })
 }
 
-fn failed(event: &Event, change: &Change, name: &str, uuid: &str, why: Error) -> Outcome {
+fn failed(event: &Event, vm: &Vm, name: &str, uuid: &str, why: Error) -> Outcome {
     match judge(&why) {
         Verdict::Faster => {
             info!(vm = uuid, "{name} was started by somebody else");
@@ -67,7 +67,7 @@ fn failed(event: &Event, change: &Change, name: &str, uuid: &str, why: Error) ->
             LOOK_AGAIN,
             format!("another operation is in the way of starting {name}: {why}"),
         )),
-        Verdict::Unknown => unless_it_runs(event, change, name, uuid, &why.to_string()),
+        Verdict::Unknown => unless_it_runs(event, vm, name, uuid, &why.to_string()),
         Verdict::Later => Err(why.into()),
         Verdict::InTheWay | Verdict::Never => {
             error!(
@@ -114,8 +114,8 @@ fn judge(error: &Error) -> Verdict {
     }
 }
 
-fn unless_it_runs(event: &Event, change: &Change, name: &str, uuid: &str, why: &str) -> Outcome {
-    if runs(change)? {
+fn unless_it_runs(event: &Event, vm: &Vm, name: &str, uuid: &str, why: &str) -> Outcome {
+    if runs(vm)? {
         info!(vm = uuid, "{name} runs again, although {why}");
         return Ok(());
     }

@@ -27,7 +27,8 @@ fn metadata() -> Metadata {
 fn may_know(package: &Package) -> Option<&'static [&'static str]> {
     let folder = package.manifest_path.parent().unwrap().strip_prefix(e2e::repository()).unwrap();
     Some(match folder.as_str() {
-        "crates/xapi" | "crates/journal" | "plugin-sdk/rust" | "plugin-sdk/macros" | "xtask" => &[],
+        "crates/xapi" | "crates/journal" | "plugin-sdk/macros" | "xtask" => &[],
+        "plugin-sdk/rust" => &["xapiary-sdk-macros"],
         "crates/plugin-host" | "crates/simulator" => &["xapi"],
         "daemon" => &["xapi", "journal", "plugin-host", "simulator"],
         "tests/guests" => &["xapiary-sdk"],

@@ -1,21 +1,10 @@
 //! Calls the host without end: each call is cheap and none is the last.
 
-use xapiary_sdk::{Event, Outcome, Plugin, settings};
+use xapiary_sdk::{Outcome, plugin, settings};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, _event: &Event) -> Outcome {
-        loop {
-            settings::get::<u64>("nothing")?;
-        }
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "call_flood"
 version = "0.1.0"
 contract = "0.1.0"
@@ -30,5 +19,12 @@ on = ["added", "modified", "deleted"]
 type = "integer"
 default = 0
 description = "What it asks for again and again"
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any() -> Outcome {
+        loop {
+            settings::get::<u64>("nothing")?;
+        }
+    }
+}

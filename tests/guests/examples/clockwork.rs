@@ -1,12 +1,23 @@
 //! Logs each minute that it is woken for.
 
-use xapiary_sdk::{Event, Outcome, Plugin, Tick, info};
+use xapiary_sdk::{Event, Outcome, Tick, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn ticked(&self, event: &Event, tick: &Tick) -> Outcome {
+#[plugin(manifest = r#"
+name = "clockwork"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Is woken each minute"
+
+[[subscribe]]
+name = "minute"
+cron = "* * * * *"
+time_zone = "Europe/Berlin"
+"#)]
+impl Guest {
+    #[on("minute")]
+    fn ticked(event: &Event, tick: &Tick) -> Outcome {
         info!(
             schedule = tick.schedule,
             due = tick.due,
@@ -17,18 +28,3 @@ impl Plugin for Guest {
         Ok(())
     }
 }
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
-name = "clockwork"
-version = "0.1.0"
-contract = "0.1.0"
-description = "Is woken each minute"
-
-[[subscribe]]
-name = "minute"
-cron = "* * * * *"
-time_zone = "Europe/Berlin"
-"#
-);

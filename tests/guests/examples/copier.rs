@@ -2,23 +2,11 @@
 
 use std::time::Duration;
 
-use xapiary_sdk::{Change, Event, Outcome, Plugin, args, calls, info};
+use xapiary_sdk::{Change, Event, Outcome, args, calls, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn changed(&self, event: &Event, change: &Change) -> Outcome {
-        info!("begins {}", event.attempt);
-        let task = calls::start("VM.clone", args![&change.reference, "a copy"])?;
-        task.wait(Duration::from_secs(120)).into_result()?;
-        Ok(())
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "copier"
 version = "0.1.0"
 contract = "0.1.0"
@@ -33,5 +21,13 @@ fields = ["name_description"]
 [[request]]
 call = "VM.clone"
 reason = "the tests count the copies"
-"#
-);
+"#)]
+impl Guest {
+    #[on("described")]
+    fn changed(event: &Event, change: &Change) -> Outcome {
+        info!("begins {}", event.attempt);
+        let task = calls::start("VM.clone", args![&change.reference, "a copy"])?;
+        task.wait(Duration::from_secs(120)).into_result()?;
+        Ok(())
+    }
+}

@@ -2,13 +2,24 @@
 
 use std::hint::black_box;
 
-use xapiary_sdk::{Event, Outcome, Plugin, info};
+use xapiary_sdk::{Event, Outcome, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, event: &Event) -> Outcome {
+#[plugin(manifest = r#"
+name = "deep_recursion"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Calls itself until the stack ends"
+
+[[subscribe]]
+name = "any"
+class = "VM"
+on = ["added", "modified", "deleted"]
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any(event: &Event) -> Outcome {
         info!("came back from depth {}", deeper(black_box(event.sequence)));
         Ok(())
     }
@@ -20,18 +31,3 @@ fn deeper(depth: u64) -> u64 {
     let frame = black_box([depth; 16]);
     deeper(depth + 1) + frame[(depth % 16) as usize]
 }
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
-name = "deep_recursion"
-version = "0.1.0"
-contract = "0.1.0"
-description = "Calls itself until the stack ends"
-
-[[subscribe]]
-name = "any"
-class = "VM"
-on = ["added", "modified", "deleted"]
-"#
-);

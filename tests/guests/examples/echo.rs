@@ -1,22 +1,10 @@
 //! Answers each change of a VM's description with another one: a loop of its own making.
 
-use xapiary_sdk::{Change, Event, Outcome, Plugin, args, calls, info};
+use xapiary_sdk::{Change, Event, Outcome, args, calls, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn changed(&self, event: &Event, change: &Change) -> Outcome {
-        info!(caused_by = change.caused_by.as_deref().unwrap_or("nobody"), "heard");
-        let text = format!("answer to {}", event.sequence);
-        calls::call("VM.set_name_description", args![&change.reference, text])?;
-        Ok(())
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "echo"
 version = "0.1.0"
 contract = "0.1.0"
@@ -31,5 +19,13 @@ fields = ["name_description"]
 [[request]]
 call = "VM.set_name_description"
 reason = "the tests count how often it answers itself"
-"#
-);
+"#)]
+impl Guest {
+    #[on("described")]
+    fn changed(event: &Event, change: &Change) -> Outcome {
+        info!(caused_by = change.caused_by.as_deref().unwrap_or("nobody"), "heard");
+        let text = format!("answer to {}", event.sequence);
+        calls::call("VM.set_name_description", args![&change.reference, text])?;
+        Ok(())
+    }
+}

@@ -1,19 +1,10 @@
 //! Gives every event up.
 
-use xapiary_sdk::{Event, Failure, Outcome, Plugin};
+use xapiary_sdk::{Event, Failure, Outcome, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, event: &Event) -> Outcome {
-        Err(Failure::give_up(format!("gave up event {} on purpose", event.sequence)))
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "give_up"
 version = "0.1.0"
 contract = "0.1.0"
@@ -23,5 +14,10 @@ description = "Gives every event up"
 name = "any"
 class = "VM"
 on = ["added", "modified", "deleted"]
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any(event: &Event) -> Outcome {
+        Err(Failure::give_up(format!("gave up event {} on purpose", event.sequence)))
+    }
+}

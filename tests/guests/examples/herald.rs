@@ -1,28 +1,10 @@
 //! Logs the alerts that it hears: crashes of VMs, and whatever else is pressing.
 
-use xapiary_sdk::{Alert, Event, Outcome, Plugin, info};
+use xapiary_sdk::{Alert, Event, Outcome, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn alerted(&self, event: &Event, alert: &Alert) -> Outcome {
-        info!(
-            subscription = event.subscription,
-            priority = alert.priority,
-            class = alert.class,
-            uuid = alert.uuid,
-            body = alert.body,
-            "heard {}",
-            alert.name
-        );
-        Ok(())
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "herald"
 version = "0.1.0"
 contract = "0.1.0"
@@ -37,5 +19,19 @@ names = ["VM_CRASHED"]
 name = "pressing"
 alert = true
 priority_at_most = 1
-"#
-);
+"#)]
+impl Guest {
+    #[on("crash", "pressing")]
+    fn alerted(event: &Event, alert: &Alert) -> Outcome {
+        info!(
+            subscription = event.subscription,
+            priority = alert.priority,
+            class = alert.class,
+            uuid = alert.uuid,
+            body = alert.body,
+            "heard {}",
+            alert.name
+        );
+        Ok(())
+    }
+}

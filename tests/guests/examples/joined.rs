@@ -1,12 +1,25 @@
 //! Hears of a VM's power state and of its guest metrics as of one thing, and logs what the guest says.
 
-use xapiary_sdk::{Change, Event, Failure, Outcome, Plugin, info};
+use xapiary_sdk::{Change, Event, Failure, Outcome, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn changed(&self, event: &Event, change: &Change) -> Outcome {
+#[plugin(manifest = r#"
+name = "joined"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Hears of VMs with what their guests say"
+
+[[subscribe]]
+name = "vm"
+class = "VM"
+on = ["modified"]
+fields = ["power_state"]
+with = ["guest_metrics"]
+"#)]
+impl Guest {
+    #[on("vm")]
+    fn changed(event: &Event, change: &Change) -> Outcome {
         let vm = change.new.as_ref().ok_or_else(|| Failure::give_up("no record"))?;
         let metrics = vm.follow("guest_metrics")?;
         let said = metrics.first().map_or(Ok(Vec::new()), |metrics| metrics.pairs("os_version"))?;
@@ -23,20 +36,3 @@ impl Plugin for Guest {
         Ok(())
     }
 }
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
-name = "joined"
-version = "0.1.0"
-contract = "0.1.0"
-description = "Hears of VMs with what their guests say"
-
-[[subscribe]]
-name = "vm"
-class = "VM"
-on = ["modified"]
-fields = ["power_state"]
-with = ["guest_metrics"]
-"#
-);

@@ -1,26 +1,13 @@
 //! Writes far more log than anybody wants.
 
-use xapiary_sdk::{Event, Outcome, Plugin, info};
+use xapiary_sdk::{Outcome, info, plugin};
 
 const LINES: u32 = 100_000;
 const LINE_BYTES: usize = 1_000;
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, _event: &Event) -> Outcome {
-        let line = "x".repeat(LINE_BYTES);
-        for number in 0..LINES {
-            info!(number = number, "{line}");
-        }
-        Ok(())
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "log_flood"
 version = "0.1.0"
 contract = "0.1.0"
@@ -30,5 +17,14 @@ description = "Writes far more log than anybody wants"
 name = "any"
 class = "VM"
 on = ["added", "modified", "deleted"]
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any() -> Outcome {
+        let line = "x".repeat(LINE_BYTES);
+        for number in 0..LINES {
+            info!(number = number, "{line}");
+        }
+        Ok(())
+    }
+}

@@ -2,23 +2,11 @@
 
 use std::hint::black_box;
 
-use xapiary_sdk::{Event, Outcome, Plugin};
+use xapiary_sdk::{Event, Outcome, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, event: &Event) -> Outcome {
-        let mut number = event.sequence;
-        loop {
-            number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
-        }
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "loop_forever"
 version = "0.1.0"
 contract = "0.1.0"
@@ -28,5 +16,13 @@ description = "Computes without end"
 name = "any"
 class = "VM"
 on = ["added", "modified", "deleted"]
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any(event: &Event) -> Outcome {
+        let mut number = event.sequence;
+        loop {
+            number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+        }
+    }
+}

@@ -1,19 +1,10 @@
 //! Does nothing. What it costs is what a delivery costs.
 
-use xapiary_sdk::{Event, Outcome, Plugin};
+use xapiary_sdk::{Outcome, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, _event: &Event) -> Outcome {
-        Ok(())
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "no_op"
 version = "0.1.0"
 contract = "0.1.0"
@@ -23,5 +14,10 @@ description = "Does nothing"
 name = "any"
 class = "VM"
 on = ["added", "modified", "deleted"]
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any() -> Outcome {
+        Ok(())
+    }
+}

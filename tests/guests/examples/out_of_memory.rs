@@ -2,26 +2,13 @@
 
 use std::hint::black_box;
 
-use xapiary_sdk::{Event, Outcome, Plugin};
+use xapiary_sdk::{Outcome, plugin};
 
 const MEBIBYTE: usize = 1 << 20;
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, _event: &Event) -> Outcome {
-        let mut taken = Vec::new();
-        loop {
-            // Ones, since zeroed memory need not be touched to be had.
-            taken.push(black_box(vec![1_u8; MEBIBYTE]));
-        }
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "out_of_memory"
 version = "0.1.0"
 contract = "0.1.0"
@@ -31,5 +18,14 @@ description = "Takes memory until there is none"
 name = "any"
 class = "VM"
 on = ["added", "modified", "deleted"]
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any() -> Outcome {
+        let mut taken = Vec::new();
+        loop {
+            // Ones, since zeroed memory need not be touched to be had.
+            taken.push(black_box(vec![1_u8; MEBIBYTE]));
+        }
+    }
+}

@@ -1,19 +1,10 @@
 //! Panics.
 
-use xapiary_sdk::{Event, Outcome, Plugin};
+use xapiary_sdk::{Outcome, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, _event: &Event) -> Outcome {
-        panic!("a guest panics on purpose");
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "panic"
 version = "0.1.0"
 contract = "0.1.0"
@@ -23,5 +14,10 @@ description = "Panics"
 name = "any"
 class = "VM"
 on = ["added", "modified", "deleted"]
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any() -> Outcome {
+        panic!("a guest panics on purpose");
+    }
+}

@@ -2,13 +2,44 @@
 
 use std::collections::BTreeMap;
 
-use xapiary_sdk::{Change, Event, Failure, Outcome, Plugin, info, objects, settings, store};
+use xapiary_sdk::{Change, Event, Failure, Outcome, info, objects, plugin, settings, store};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn changed(&self, event: &Event, change: &Change) -> Outcome {
+#[plugin(manifest = r#"
+name = "reader"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Reads what its settings say"
+
+[[subscribe]]
+name = "any"
+class = "VM"
+on = ["added", "modified", "deleted"]
+
+[settings.fields]
+type = "strings"
+default = []
+description = "Fields to read; all of them, when empty"
+
+[settings.follow]
+type = "string"
+default = ""
+description = "A reference field to follow"
+
+[settings.find_class]
+type = "string"
+default = ""
+description = "A class to search"
+
+[settings.find_filter]
+type = "string"
+default = ""
+description = "What to search for"
+"#)]
+impl Guest {
+    #[on("any")]
+    fn changed(event: &Event, change: &Change) -> Outcome {
         let object = change
             .new
             .as_ref()
@@ -62,38 +93,3 @@ impl Plugin for Guest {
         Ok(())
     }
 }
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
-name = "reader"
-version = "0.1.0"
-contract = "0.1.0"
-description = "Reads what its settings say"
-
-[[subscribe]]
-name = "any"
-class = "VM"
-on = ["added", "modified", "deleted"]
-
-[settings.fields]
-type = "strings"
-default = []
-description = "Fields to read; all of them, when empty"
-
-[settings.follow]
-type = "string"
-default = ""
-description = "A reference field to follow"
-
-[settings.find_class]
-type = "string"
-default = ""
-description = "A class to search"
-
-[settings.find_filter]
-type = "string"
-default = ""
-description = "What to search for"
-"#
-);

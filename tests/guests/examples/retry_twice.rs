@@ -2,25 +2,11 @@
 
 use std::time::Duration;
 
-use xapiary_sdk::{Event, Failure, Outcome, Plugin, info};
+use xapiary_sdk::{Event, Failure, Outcome, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, event: &Event) -> Outcome {
-        if event.attempt < 3 {
-            let why = format!("attempt {} fails on purpose", event.attempt);
-            return Err(Failure::retry(Duration::from_millis(10), why));
-        }
-        info!(attempt = event.attempt, "succeeded");
-        Ok(())
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "retry_twice"
 version = "0.1.0"
 contract = "0.1.0"
@@ -30,5 +16,15 @@ description = "Succeeds on the third attempt"
 name = "any"
 class = "VM"
 on = ["added", "modified", "deleted"]
-"#
-);
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any(event: &Event) -> Outcome {
+        if event.attempt < 3 {
+            let why = format!("attempt {} fails on purpose", event.attempt);
+            return Err(Failure::retry(Duration::from_millis(10), why));
+        }
+        info!(attempt = event.attempt, "succeeded");
+        Ok(())
+    }
+}

@@ -1,12 +1,28 @@
 //! Counts deliveries in the store, and checks that it reads its own writes.
 
-use xapiary_sdk::{Event, Failure, Outcome, Plugin, settings, store};
+use xapiary_sdk::{Event, Failure, Outcome, plugin, settings, store};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn handle(&self, event: &Event) -> Outcome {
+#[plugin(manifest = r#"
+name = "store_writer"
+version = "0.1.0"
+contract = "0.1.0"
+description = "Counts deliveries in the store"
+
+[[subscribe]]
+name = "any"
+class = "VM"
+on = ["added", "modified", "deleted"]
+
+[settings.fail]
+type = "boolean"
+default = false
+description = "Give up after writing"
+"#)]
+impl Guest {
+    #[on("any")]
+    fn any(event: &Event) -> Outcome {
         let count = store::get_json::<u64>("count")?.unwrap_or(0) + 1;
         store::set_json("count", &count)?;
         store::set("last", event.sequence.to_string())?;
@@ -28,23 +44,3 @@ impl Plugin for Guest {
 fn expect(holds: bool, what: &str) -> Outcome {
     if holds { Ok(()) } else { Err(Failure::give_up(format!("it does not hold that {what}"))) }
 }
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
-name = "store_writer"
-version = "0.1.0"
-contract = "0.1.0"
-description = "Counts deliveries in the store"
-
-[[subscribe]]
-name = "any"
-class = "VM"
-on = ["added", "modified", "deleted"]
-
-[settings.fail]
-type = "boolean"
-default = false
-description = "Give up after writing"
-"#
-);

@@ -3,29 +3,11 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use xapiary_sdk::{Change, Event, Outcome, Plugin, args, calls, info};
+use xapiary_sdk::{Change, Event, Outcome, args, calls, info, plugin};
 
-#[derive(Default)]
 struct Guest;
 
-impl Plugin for Guest {
-    fn changed(&self, event: &Event, change: &Change) -> Outcome {
-        calls::call("VM.add_to_other_config", args![&change.reference, "note", "once"])?;
-        let copy = calls::start("VM.clone", args![&change.reference, "copied once"])?;
-        info!(attempt = event.attempt, "called");
-        if event.attempt == 1 {
-            loop {
-                black_box(event);
-            }
-        }
-        copy.wait(Duration::from_secs(60)).into_result()?;
-        Ok(())
-    }
-}
-
-xapiary_sdk::plugin!(
-    Guest,
-    manifest = r#"
+#[plugin(manifest = r#"
 name = "unrecorded"
 version = "0.1.0"
 contract = "0.1.0"
@@ -44,5 +26,19 @@ reason = "the tests count the calls"
 [[request]]
 call = "VM.clone"
 reason = "the tests count the copies"
-"#
-);
+"#)]
+impl Guest {
+    #[on("described")]
+    fn changed(event: &Event, change: &Change) -> Outcome {
+        calls::call("VM.add_to_other_config", args![&change.reference, "note", "once"])?;
+        let copy = calls::start("VM.clone", args![&change.reference, "copied once"])?;
+        info!(attempt = event.attempt, "called");
+        if event.attempt == 1 {
+            loop {
+                black_box(event);
+            }
+        }
+        copy.wait(Duration::from_secs(60)).into_result()?;
+        Ok(())
+    }
+}

@@ -35,14 +35,20 @@ pub(super) fn generate(table: &Value) -> Result<String> {
          use crate::model::declare::enumeration;\n",
     );
     for (name, words) in words(table)? {
-        writeln!(out, "\nenumeration! {{")?;
-        writeln!(out, "    /// The enumeration `{name}`{}.", held_by(table, name)?)?;
-        writeln!(out, "    {} {{", names::of_type(name))?;
-        for word in words {
-            writeln!(out, "        {} = {},", names::of_type(word), string(&word.into())?)?;
-        }
-        writeln!(out, "    }}\n}}")?;
+        out.push_str(&declared(table, name, &words)?);
     }
+    Ok(out)
+}
+
+/// One enumeration, as the macro `enumeration!` takes it.
+pub(super) fn declared(table: &Value, name: &str, words: &[&str]) -> Result<String> {
+    let mut out = String::from("\nenumeration! {\n");
+    writeln!(out, "    /// The enumeration `{name}`{}.", held_by(table, name)?)?;
+    writeln!(out, "    {} {{", names::of_type(name))?;
+    for &word in words {
+        writeln!(out, "        {} = {},", names::of_type(word), string(&word.into())?)?;
+    }
+    writeln!(out, "    }}\n}}")?;
     Ok(out)
 }
 

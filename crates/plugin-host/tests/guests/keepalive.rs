@@ -26,6 +26,7 @@ fn shipped() -> RawGrant {
 fn stage() -> Stage {
     let mut stage = Stage::new().settings(json!({}));
     stage.grant = shipped();
+    stage.event.subscription = "stopped".into();
     stage
 }
 

@@ -31,7 +31,7 @@ async fn every_field_is_read_as_its_type() {
         ("power_state", "Text(\"Halted\")"),
         ("is_a_template", "Truth(false)"),
         ("memory_target", "Whole(1024)"),
-        ("snapshot_time", "Moment(\"2026-08-21T02:00:23Z\")"),
+        ("snapshot_time", "Moment(Moment(\"2026-08-21T02:00:23Z\"))"),
         ("tags", "Texts([\"keepalive\"])"),
         ("other_config", "Pairs([])"),
         ("resident_on", "Nothing"),

@@ -6,6 +6,16 @@ use super::*;
 
 const NOW: i64 = 1_767_323_045;
 
+fn settings() -> VmKeepalive {
+    VmKeepalive {
+        tag: "keepalive".into(),
+        max_starts: 3,
+        window_minutes: 10,
+        asked_within_seconds: 10,
+        start_after_gap: true,
+    }
+}
+
 /// A tagged VM that ran, is halted, and that nobody touched.
 fn crash() -> Evidence {
     Evidence {
@@ -34,7 +44,7 @@ fn task(name: &str, finished: Option<i64>) -> Vec<HaltingTask> {
 }
 
 fn decided(evidence: &Evidence) -> Decision {
-    decide(evidence, &Settings::default(), &[], NOW)
+    decide(evidence, &settings(), &[], NOW)
 }
 
 #[test]
@@ -63,7 +73,10 @@ fn a_vm_that_is_not_ours_is_left_alone() {
         (Some(Now { tagged: false, ..halted() }), Reason::NoTag),
         (Some(Now { out_of_scope: true, ..halted() }), Reason::NoOrdinaryVm),
         (Some(Now { power_state: "Running".into(), ..halted() }), Reason::RunsAgain),
-        (Some(Now { power_state: "Suspended".into(), ..halted() }), Reason::OtherState("Suspended".into())),
+        (
+            Some(Now { power_state: "Suspended".into(), ..halted() }),
+            Reason::OtherState(VmPowerState::Suspended),
+        ),
     ];
     for (now, reason) in cases {
         assert_eq!(decided(&Evidence { now, ..crash() }), Decision::LeaveAlone(reason));
@@ -77,9 +90,9 @@ fn a_hand_on_the_vm_leaves_it_alone() {
         (Evidence { now: Some(blocked), ..crash() }, Reason::StartBlocked("maintenance".into())),
         (
             Evidence { operations: vec!["snapshot".into(), "clean_shutdown".into()], ..crash() },
-            Reason::Handled("clean_shutdown".into()),
+            Reason::Handled(VmOperations::CleanShutdown),
         ),
-        (Evidence { operations: vec!["suspend".into()], ..crash() }, Reason::Handled("suspend".into())),
+        (Evidence { operations: vec!["suspend".into()], ..crash() }, Reason::Handled(VmOperations::Suspend)),
         (Evidence { caused_by: Some("night/17".into()), ..crash() }, Reason::CausedBy("night/17".into())),
         (Evidence { noted: noted(true, true, None), ..crash() }, Reason::Noted),
         (Evidence { noted: noted(true, false, Some(NOW - 10)), ..crash() }, Reason::Noted),
@@ -115,14 +128,14 @@ fn what_lies_too_far_back_or_came_from_inside_is_no_hand() {
 fn a_stop_that_nobody_saw_is_undone_unless_the_settings_say_otherwise() {
     let unseen = Evidence { gap: true, ..crash() };
     assert_eq!(decided(&unseen), Decision::Start);
-    let settings = Settings { start_after_gap: false, ..Settings::default() };
+    let settings = VmKeepalive { start_after_gap: false, ..settings() };
     assert_eq!(decide(&unseen, &settings, &[], NOW), Decision::LeaveAlone(Reason::Unseen));
     assert_eq!(decide(&crash(), &settings, &[], NOW), Decision::Start);
 }
 
 #[test]
 fn it_gives_up_after_so_many_starts_within_the_window() {
-    let settings = Settings { max_starts: 3, window_minutes: 10, ..Settings::default() };
+    let settings = VmKeepalive { max_starts: 3, window_minutes: 10, ..settings() };
     let old = NOW - 600;
     assert_eq!(decide(&crash(), &settings, &[old, NOW - 20, NOW - 10], NOW), Decision::Start);
     assert_eq!(
@@ -130,7 +143,7 @@ fn it_gives_up_after_so_many_starts_within_the_window() {
         Decision::GiveUp { starts: 3 }
     );
     assert_eq!(
-        decide(&crash(), &Settings { max_starts: 0, ..settings }, &[], NOW),
+        decide(&crash(), &VmKeepalive { max_starts: 0, ..settings }, &[], NOW),
         Decision::GiveUp { starts: 0 }
     );
 }
@@ -138,25 +151,8 @@ fn it_gives_up_after_so_many_starts_within_the_window() {
 #[test]
 fn a_vm_that_somebody_stopped_is_never_a_reason_to_give_up() {
     let evidence = Evidence { operations: vec!["hard_shutdown".into()], ..crash() };
-    let decision = decide(&evidence, &Settings::default(), &[NOW, NOW, NOW], NOW);
-    assert_eq!(decision, Decision::LeaveAlone(Reason::Handled("hard_shutdown".into())));
-}
-
-#[test]
-fn the_defaults_are_those_of_the_manifest() {
-    let manifest = include_str!("../../plugin.toml");
-    let default = Settings::default();
-    for (name, value) in [
-        ("tag", format!("{:?}", default.tag)),
-        ("max_starts", default.max_starts.to_string()),
-        ("window_minutes", default.window_minutes.to_string()),
-        ("asked_within_seconds", default.asked_within_seconds.to_string()),
-        ("start_after_gap", default.start_after_gap.to_string()),
-    ] {
-        let (_, section) = manifest.split_once(&format!("[settings.{name}]\n")).expect(name);
-        let line = section.lines().find(|line| line.starts_with("default")).expect(name);
-        assert_eq!(line, format!("default = {value}"), "{name}");
-    }
+    let decision = decide(&evidence, &settings(), &[NOW, NOW, NOW], NOW);
+    assert_eq!(decision, Decision::LeaveAlone(Reason::Handled(VmOperations::HardShutdown)));
 }
 
 proptest! {
@@ -167,7 +163,7 @@ proptest! {
         max_starts in 0_u32..5,
         window_minutes in 1_u32..12,
     ) {
-        let settings = Settings { max_starts, window_minutes, ..Settings::default() };
+        let settings = VmKeepalive { max_starts, window_minutes, ..settings() };
         let (mut now, mut kept, mut all) = (NOW, Vec::new(), Vec::new());
         for pause in pauses {
             now += pause;
@@ -188,7 +184,7 @@ proptest! {
     fn a_vm_without_the_tag_is_never_started(starts in prop::collection::vec(any::<i64>(), 0..4), now: i64, gap: bool) {
         let evidence = Evidence { now: Some(Now { tagged: false, ..halted() }), gap, ..crash() };
         prop_assert_eq!(
-            decide(&evidence, &Settings::default(), &starts, now),
+            decide(&evidence, &settings(), &starts, now),
             Decision::LeaveAlone(Reason::NoTag)
         );
     }
