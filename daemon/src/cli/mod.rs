@@ -16,6 +16,7 @@ mod pool_choice;
 mod reach;
 mod run;
 mod simulate;
+mod stage;
 mod status;
 
 use std::path::PathBuf;
@@ -74,7 +75,7 @@ enum Command {
     /// Ask what the grant of a plugin allows
     #[command(subcommand)]
     Grant(grant::Command),
-    /// Look at the file of a plugin
+    /// Write a plugin: begin a project, build it, test it, look at its file
     #[command(subcommand)]
     Plugin(plugin::Command),
     /// Look after the journal
@@ -139,7 +140,7 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Command::Dead(command) => dead::dead(&command).await,
         Command::Plugins(command) => plugins::plugins(&command).await,
         Command::Grant(command) => grant::grant(&command).await,
-        Command::Plugin(command) => plugin::plugin(&command),
+        Command::Plugin(command) => plugin::plugin(&command).await,
         Command::Journal(command) => journal::journal(&command).await,
         Command::Simulate(arguments) => simulate::simulate(&arguments).await,
         Command::Call(arguments) => call::call(&arguments).await,

@@ -11,7 +11,7 @@ use xapi::model::{schema, typed};
 use xapi::suggestion::{self, shown};
 use xapi::{Client, Value};
 
-use self::arguments::Draft;
+use self::arguments::{ArgumentError, Draft};
 use super::output::{self, Output};
 use super::pool_choice::PoolChoice;
 use super::{Answer, interruptible};
@@ -47,10 +47,7 @@ pub(super) struct Arguments {
 pub(super) async fn call(arguments: &Arguments) -> Result<Answer> {
     let Some(client) = arguments.pool.client() else { return Ok(Answer::Misused) };
     let method = schema::method(&arguments.method).map(|(_, method)| method);
-    let drafts = match method {
-        Some(method) => arguments::read(&arguments.method, method, &arguments.arguments),
-        None => Ok(arguments::read_untyped(&arguments.arguments)),
-    };
+    let drafts = drafts(&arguments.method, &arguments.arguments);
     let drafts = match drafts {
         Ok(drafts) => drafts,
         Err(error) => {
@@ -78,10 +75,7 @@ pub(super) async fn call(arguments: &Arguments) -> Result<Answer> {
 }
 
 async fn carry_out(arguments: &Arguments, client: &Client, drafts: Vec<Draft>) -> Result<Answer> {
-    let mut values = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        values.push(finding::found(client, draft).await?);
-    }
+    let values = found(client, drafts).await?;
     let method = arguments.method.as_str();
     let value = if arguments.asynchronous {
         task::run(client, method, &values, arguments.patience).await?
@@ -95,6 +89,23 @@ async fn carry_out(arguments: &Arguments, client: &Client, drafts: Vec<Draft>) -
     let form = arguments.output.form();
     anstream::print!("{}", output::show(&value, form));
     Ok(Answer::Done)
+}
+
+/// The arguments of a method as they are written.
+pub(super) fn drafts(method: &str, written: &[String]) -> Result<Vec<Draft>, ArgumentError> {
+    match schema::method(method) {
+        Some((_, known)) => arguments::read(method, known, written),
+        None => Ok(arguments::read_untyped(written)),
+    }
+}
+
+/// The values of arguments, the objects in them looked up in the pool.
+pub(super) async fn found(client: &Client, drafts: Vec<Draft>) -> Result<Vec<Value>> {
+    let mut values = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        values.push(finding::found(client, draft).await?);
+    }
+    Ok(values)
 }
 
 /// Calls and waits for the answer. Where none comes, what that means for the pool is said with why.

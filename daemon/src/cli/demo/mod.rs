@@ -1,16 +1,16 @@
 //! `xapiary demo`: the daemon with a plugin on a simulated pool, told step by step.
 
+mod cast;
 mod screen;
-mod stage;
 mod words;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use plugin_host::report::Source;
-use simulator::PoolHandle;
+use simulator::{PoolHandle, Simulator};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use xapi::Value;
@@ -18,15 +18,19 @@ use xapi::events::{Change, Event};
 use xapi::model::Record;
 
 use super::Answer;
+use super::stage::{self, Stage};
 use crate::event::{PoolEvent, Told};
 use crate::feed::{LivePool, PoolState};
 use crate::service::{Service, Summary};
 use crate::story::Moment;
 use screen::{Screen, Who, short};
-use stage::Stage;
 
 /// No step of the demo takes longer; then something is wrong and it says so.
 const STEP: Duration = Duration::from_secs(30);
+/// The name of the pool.
+const POOL: &str = "demo";
+/// Operations take a fifth of their natural time, so that the demo fits into a minute.
+const SPEED: f64 = 5.0;
 /// How many VMs are shown of the pool.
 const SHOWN: usize = 8;
 
@@ -41,12 +45,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn demo(arguments: &Arguments) -> Result<Answer> {
-    let component = stage::find_component(arguments.plugin.as_deref())?;
-    let stage = Stage::set(arguments.state.as_deref(), &component).await?;
+    let component = cast::find_component(arguments.plugin.as_deref())?;
+    let stage = Stage::set(&simulator(arguments.state.as_deref())?, POOL).await?;
+    std::fs::write(stage.plugins().join("vm-keepalive.toml"), cast::grant(&component, POOL))
+        .context("writing the plugin's grant")?;
     let mut play = Play { screen: Screen::new(), calls: 0, refused: 0, again: Vec::new() };
 
     play.screen.scene("A pool, simulated; nothing of it is real but its protocol");
-    let service = Service::start(&stage.config).await?;
+    let service = Service::start(&stage.config()?).await?;
     let pool = service.pools().first().cloned().context("the demo has no pool")?;
     let mut moments = service.story().listen();
     let outcome = play.perform(&stage, &pool, &mut moments).await;
@@ -56,6 +62,18 @@ pub(super) async fn demo(arguments: &Arguments) -> Result<Answer> {
     }
     stage.strike().await?;
     outcome.map(|()| Answer::Done)
+}
+
+/// A made-up pool, or a copy of a real one.
+fn simulator(state: Option<&Path>) -> Result<Simulator> {
+    let options = stage::options(SPEED, 1);
+    match state {
+        None => Simulator::builtin(options).context("making up a pool"),
+        Some(path) => {
+            let bytes = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            Simulator::from_state_db(&bytes, options).with_context(|| format!("loading {}", path.display()))
+        }
+    }
 }
 
 struct Play {
@@ -76,7 +94,7 @@ impl Play {
         let began = Instant::now();
         following(pool).await?;
         let took = began.elapsed();
-        let (hero, other) = stage::cast(pool.read().of("VM"))?;
+        let (hero, other) = cast::cast(pool.read().of("VM"))?;
         self.show_pool(&stage.running.pool(), pool, &hero, &other);
         let objects = pool.read().len();
         self.screen.line(Who::Pool, format!("{}, certificate pinned", pool.client().endpoint()));
@@ -96,7 +114,7 @@ impl Play {
             prepare(&stage.admin, pool, vm, tags).await?;
             self.screen.line(Who::Pool, format!("{} is tagged {}", vm.text("name_label"), tags.join(", ")));
         }
-        for line in Stage::grant().lines() {
+        for line in cast::ALLOWED.lines() {
             self.screen.remark(format!("  {line}"));
         }
 

@@ -1,7 +1,11 @@
-//! `xapiary plugin`: the file that is a plugin, before it is installed.
+//! `xapiary plugin`: what an author does, from an empty folder to one file that is ready to be installed.
 
+mod build;
 mod inspect;
+mod language;
+mod new;
 mod pack;
+mod test;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -15,19 +19,35 @@ use super::Answer;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Begin a plugin: a small whole project that builds, tests and runs at once
+    New(new::New),
+    /// Make a component of a project
+    ///
+    /// Exit code 0: it is built and this version would load it; 1: it does not build; 2: it cannot be built here, or not
+    /// loaded.
+    Build(build::Build),
+    /// Run a plugin in the daemon's own host against a simulated pool, as its scenarios say
+    ///
+    /// Each scenario has a pool, a daemon and a journal of its own. The plugin runs under its grant, as an administrator
+    /// would give it. Exit code 0: all that was expected came; 1: something did not; 2: plugin, grant or scenario cannot be
+    /// used.
+    Test(test::Test),
     /// Say what a component is and wants: what it hears, calls, needs to be told, and imports
     ///
     /// Reads the file without compiling or running anything. Exit code 0: this version would load it; 2: it would not.
     Inspect(inspect::Inspect),
     /// Put a manifest into a component that has none, so that one file is the whole plugin
     ///
-    /// For what is not built with the Rust SDK, whose macro does it. Exit code 0: packed, and this version would load it; 2:
-    /// component or manifest cannot be used, and nothing was written.
+    /// For what is not built with the Rust SDK, whose attribute does it. Exit code 0: packed, and this version would load it;
+    /// 2: component or manifest cannot be used, and nothing was written.
     Pack(pack::Pack),
 }
 
-pub(super) fn plugin(command: &Command) -> Result<Answer> {
+pub(super) async fn plugin(command: &Command) -> Result<Answer> {
     match command {
+        Command::New(arguments) => new::new(arguments),
+        Command::Build(arguments) => build::build(arguments),
+        Command::Test(arguments) => test::test(arguments).await,
         Command::Inspect(arguments) => inspect::inspect_file(arguments),
         Command::Pack(arguments) => pack::pack_file(arguments),
     }
