@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(into.text("VDI", &snapshot, "snapshot_of"), NULL_REF, "its disk comes after it");
         rows.settle(&from, &mut into);
         assert_eq!(into.text("VDI", &snapshot, "snapshot_of"), disk);
-        assert_eq!(into.words("VDI", &disk, "snapshots"), [snapshot.clone()]);
+        assert_eq!(into.words("VDI", &disk, "snapshots"), [snapshot.as_str()]);
         assert_eq!(into.text("VDI", &snapshot, "parent"), NULL_REF);
         assert_eq!(into.text("SR", &sr, "name_label"), "moved");
         assert_eq!(into.words("SR", &sr, "VDIs").len(), 2);
