@@ -171,6 +171,11 @@ impl Service {
         &self.pools
     }
 
+    /// The plugins that are configured, by name, as they stand.
+    pub(crate) fn plugins(&self) -> watch::Receiver<control::PluginList> {
+        self.plugins.list()
+    }
+
     /// How many plugins are loaded.
     pub(crate) fn loaded_plugins(&self) -> usize {
         self.plugins.loaded().count()
@@ -185,7 +190,7 @@ impl Service {
     pub(crate) fn sources(&self, reload: mpsc::Sender<control::Reload>) -> control::Sources {
         control::Sources {
             pools: self.pools.clone(),
-            plugins: self.plugins.list(),
+            plugins: self.plugins(),
             journal: self.journal.clone(),
             pulses: self.pulses.clone(),
             latency: Arc::clone(&self.latency),

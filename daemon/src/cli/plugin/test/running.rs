@@ -65,7 +65,7 @@ pub(super) async fn play(story: &Story, plugin: &str, component: &[u8], grant: &
     std::fs::write(stage.plugins().join(&grant.file), component).context("writing the component")?;
     let config = stage.config().map_err(|problems| grant.problems(&problems, &file))?;
     let service = Service::start(&config).await?;
-    let outcome = match scene(&service, &stage, &config, plugin).await {
+    let outcome = match scene(&service, &stage, plugin).await {
         Ok(mut scene) => scene.perform(story).await,
         Err(error) => Err(error),
     };
@@ -101,14 +101,9 @@ struct Scene<'s> {
 }
 
 /// Waits until the daemon follows the pool with the plugin loaded.
-async fn scene<'s>(
-    service: &'s Service,
-    stage: &'s Stage,
-    config: &crate::config::Config,
-    plugin: &'s str,
-) -> Result<Scene<'s>> {
-    let sources = service.sources(config.control.clone());
-    let steering = match sources.plugins.first().map(|source| &source.state) {
+async fn scene<'s>(service: &'s Service, stage: &'s Stage, plugin: &'s str) -> Result<Scene<'s>> {
+    let plugins = service.plugins().borrow().clone();
+    let steering = match plugins.first().map(|source| &source.state) {
         Some(PluginState::Loaded { steering, .. }) => steering.clone(),
         Some(PluginState::LeftOut(why)) => {
             return Err(Unusable(format!("the plugin cannot be loaded: {why}")).into());
