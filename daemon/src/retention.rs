@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use journal::{By, Gap, Journal, Limits};
+use journal::{By, Gap, Head, Journal, Limits};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -28,6 +28,7 @@ pub(crate) async fn run(
 ) {
     let mut age_due = Instant::now() + AGE_FIRST;
     let mut told_above = false;
+    let mut noted = Head::default();
     loop {
         let present = *retention.borrow_and_update();
         let limits = Limits { bytes: present.max_size, events: present.max_events };
@@ -37,6 +38,8 @@ pub(crate) async fn run(
         if Instant::now() >= age_due {
             age_due = Instant::now() + AGE_EVERY;
             remove_old(&journal, present.keep).await;
+            remove_old_audit(&journal, present.keep_audit).await;
+            note_head(&journal, &mut noted).await;
         }
         let measure_due = (limits != Limits::default()).then(|| Instant::now() + MEASURE_EVERY);
         let next = measure_due.map_or(age_due, |due| due.min(age_due));
@@ -52,12 +55,8 @@ pub(crate) async fn run(
 /// Removes what is older than `keep`. What a plugin has not dealt with, or a dead letter is about, stays, and holds what came
 /// after it.
 async fn remove_old(journal: &Journal, keep: Duration) {
-    let now = Timestamp::now().as_microsecond();
-    // When the clock was set forward nothing has become old by that.
-    let aged = now.min(steady::now());
-    let age = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-    let by = By { who: "xapiary".to_owned(), reason: "the age in [journal]".to_owned(), at_micros: now };
-    match journal.prune(aged.saturating_sub(age), by).await {
+    let (before, by) = aged(keep);
+    match journal.prune(before, by).await {
         Ok(pruned) => {
             if pruned.events > 0 {
                 tracing::info!(events = pruned.events, calls = pruned.effects, "old events were removed");
@@ -68,6 +67,39 @@ async fn remove_old(journal: &Journal, keep: Duration) {
         }
         Err(error) => tracing::warn!(error = %error, "removing old events"),
     }
+}
+
+/// Removes rows of the audit that are older than `keep`, whoever asks for them.
+async fn remove_old_audit(journal: &Journal, keep: Duration) {
+    let (before, by) = aged(keep);
+    match journal.prune_audit(before, by).await {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "old rows of the audit were removed"),
+        Err(error) => tracing::warn!(error = %error, "removing old rows of the audit"),
+    }
+}
+
+/// Tells the head of the audit when it has changed. Kept where the journal's file is not, it shows later that the rows up to
+/// it were not written anew.
+async fn note_head(journal: &Journal, noted: &mut Head) {
+    match journal.listings().audit_head().await {
+        Ok(head) if head != *noted => {
+            tracing::info!(head = %head, "the head of the audit");
+            *noted = head;
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(error = %error, "reading the head of the audit"),
+    }
+}
+
+/// What is from before this is older than `keep`; and in whose name it is removed.
+fn aged(keep: Duration) -> (i64, By) {
+    let now = Timestamp::now().as_microsecond();
+    // When the clock was set forward nothing has become old by that.
+    let aged = now.min(steady::now());
+    let age = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+    let by = By { who: "xapiary".to_owned(), reason: "the age in [journal]".to_owned(), at_micros: now };
+    (aged.saturating_sub(age), by)
 }
 
 async fn keep_within(journal: &Journal, limits: Limits, lost: &watch::Sender<()>, told_above: &mut bool) {

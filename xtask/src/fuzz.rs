@@ -1,4 +1,5 @@
-//! `cargo xtask fuzz TARGET`: feeds the decoders what libFuzzer makes of our recorded exchanges. Installs nothing.
+//! `cargo xtask fuzz TARGET`: feeds the decoders what libFuzzer makes of our recorded exchanges, and the decision on calls what
+//! it makes of `fuzz/seeds`. Installs nothing.
 
 use std::path::Path;
 use std::process::Command;
@@ -28,6 +29,8 @@ pub(crate) enum Target {
     EventBatch,
     /// The result of a task
     XmlValue,
+    /// Grants and calls, decided and compared with a slow reference
+    Grant,
 }
 
 impl Target {
@@ -37,6 +40,7 @@ impl Target {
             Target::JsonReply => "json-reply",
             Target::EventBatch => "event-batch",
             Target::XmlValue => "xml-value",
+            Target::Grant => "grant",
         }
     }
 
@@ -52,6 +56,7 @@ impl Target {
                 let start = find(body, b"<name>Value</name>")? + b"<name>Value</name>".len();
                 body.get(start..find(body, b"</member></struct></value></param>")?)
             }
+            Target::Grant => None,
         }
     }
 }
@@ -64,7 +69,10 @@ pub(crate) fn run(target: Target, seconds: u64) -> Result<()> {
         );
     }
     let corpus = place::root().join("fuzz/corpus").join(target.name());
-    let seeds = step::step("seeds from the recorded exchanges", || seeds(target, &corpus))?;
+    let seeds = match target {
+        Target::Grant => step::step("seeds", || own_seeds(target, &corpus))?,
+        _ => step::step("seeds from the recorded exchanges", || seeds(target, &corpus))?,
+    };
     println!("    {seeds} seeds in {}", corpus.display());
     let mut command = step::cargo(["fuzz", "run", "--sanitizer", "none", target.name(), "--"]);
     command.args([
@@ -80,6 +88,21 @@ pub(crate) fn run(target: Target, seconds: u64) -> Result<()> {
 fn has_cargo_fuzz() -> bool {
     let output = Command::new("cargo").args(["fuzz", "--version"]).output();
     output.is_ok_and(|output| output.status.success())
+}
+
+/// Copies the seeds that were written by hand; how many.
+fn own_seeds(target: Target, corpus: &Path) -> Result<usize> {
+    std::fs::create_dir_all(corpus).with_context(|| format!("making {}", corpus.display()))?;
+    let kept = place::root().join("fuzz/seeds").join(target.name());
+    let entries = std::fs::read_dir(&kept).with_context(|| format!("listing {}", kept.display()))?;
+    let mut copied = 0;
+    for entry in entries {
+        let entry = entry.with_context(|| format!("listing {}", kept.display()))?;
+        let to = corpus.join(entry.file_name());
+        std::fs::copy(entry.path(), &to).with_context(|| format!("writing {}", to.display()))?;
+        copied += 1;
+    }
+    Ok(copied)
 }
 
 /// Writes the seeds; how many.

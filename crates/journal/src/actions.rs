@@ -1,9 +1,12 @@
-//! What people did to the journal and the daemon: who, when, what, and why. Kept for good.
+//! What people did to the journal and the daemon: who, when, what, and why. Rows of the audit.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
+use crate::audit::{self, AuditFilter, Audited, NewAudit};
 use crate::error::Fault;
-use crate::events::bounded;
+
+/// The kind of these rows.
+const KIND: &str = "action";
 
 /// Who does something, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,28 +32,42 @@ pub struct Action {
     pub subject: String,
 }
 
+/// An action as a row of the audit. `plugin` is the one that it is about; may be empty.
+pub(crate) fn entry(by: &By, plugin: &str, verb: &str, subject: &str) -> NewAudit {
+    NewAudit {
+        at_micros: by.at_micros,
+        kind: KIND.to_owned(),
+        plugin: plugin.to_owned(),
+        who: by.who.clone(),
+        what: verb.to_owned(),
+        object: subject.to_owned(),
+        of: None,
+        details: by.reason.clone(),
+    }
+}
+
 pub(crate) fn record(connection: &Connection, by: &By, verb: &str, subject: &str) -> Result<(), Fault> {
-    let By { who, reason, at_micros } = by;
-    connection
-        .prepare_cached(
-            "INSERT INTO action (at_micros, who, verb, subject, reason) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![at_micros, who, verb, subject, reason])?;
+    record_about(connection, by, "", verb, subject)
+}
+
+/// As [`record`], about a plugin.
+pub(crate) fn record_about(
+    connection: &Connection,
+    by: &By,
+    plugin: &str,
+    verb: &str,
+    subject: &str,
+) -> Result<(), Fault> {
+    audit::append(connection, &entry(by, plugin, verb, subject))?;
     Ok(())
 }
 
 /// The newest actions, newest first.
 pub(crate) fn newest(connection: &Connection, limit: usize) -> Result<Vec<Action>, Fault> {
-    let mut select = connection.prepare_cached(
-        "SELECT id, at_micros, who, verb, subject, reason FROM action ORDER BY id DESC LIMIT ?1",
-    )?;
-    let actions = select.query_map([bounded(limit as u64)], |row| {
-        Ok(Action {
-            id: row.get(0)?,
-            by: By { at_micros: row.get(1)?, who: row.get(2)?, reason: row.get(5)? },
-            verb: row.get(3)?,
-            subject: row.get(4)?,
-        })
-    })?;
-    Ok(actions.collect::<rusqlite::Result<_>>()?)
+    let filter = AuditFilter { kind: Some(KIND.to_owned()), ..AuditFilter::default() };
+    let action = |Audited { id, entry, .. }| {
+        let NewAudit { at_micros, who, what, object, details, .. } = entry;
+        Action { id, by: By { who, reason: details, at_micros }, verb: what, subject: object }
+    };
+    Ok(audit::newest(connection, &filter, limit)?.into_iter().map(action).collect())
 }

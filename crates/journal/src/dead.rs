@@ -95,7 +95,7 @@ pub(crate) fn revive(connection: &Connection, id: u64, by: &By) -> Result<DeadLe
         )?
         .execute(params![bounded(id), by.at_micros])?;
     remove(connection, id)?;
-    actions::record(connection, by, "dead retry", &words(&letter))?;
+    actions::record_about(connection, by, &letter.plugin, "dead retry", &words(&letter))?;
     Ok(letter)
 }
 
@@ -103,7 +103,7 @@ pub(crate) fn revive(connection: &Connection, id: u64, by: &By) -> Result<DeadLe
 pub(crate) fn discard(connection: &Connection, id: u64, by: &By) -> Result<DeadLetter, Fault> {
     let letter = by_id(connection, id)?.ok_or(Error::UnknownDeadLetter { id })?;
     remove(connection, id)?;
-    actions::record(connection, by, "dead drop", &words(&letter))?;
+    actions::record_about(connection, by, &letter.plugin, "dead drop", &words(&letter))?;
     Ok(letter)
 }
 

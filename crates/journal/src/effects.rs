@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::audit::{self, NewAudit};
 use crate::deliveries;
 use crate::error::{Error, Fault};
 use crate::events::bounded;
@@ -34,6 +35,23 @@ pub struct Intent {
     pub method: String,
     /// With what.
     pub arguments: String,
+    /// On what; may be empty.
+    pub object: String,
+    /// The rule that allowed it; empty for one that is only written down, since an earlier attempt made it.
+    pub rule: String,
+    /// What its row of the audit says beside that.
+    pub details: String,
+    /// When, in microseconds since 1970 UTC.
+    pub at_micros: i64,
+}
+
+/// A call that a rule allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed {
+    /// The rule.
+    pub rule: String,
+    /// On what; may be empty.
+    pub object: String,
     /// When, in microseconds since 1970 UTC.
     pub at_micros: i64,
 }
@@ -55,6 +73,8 @@ pub struct Effect {
     pub method: String,
     /// With what.
     pub arguments: String,
+    /// On what; may be empty.
+    pub object: String,
     /// When it was recorded, in microseconds since 1970 UTC.
     pub intended_at_micros: i64,
     /// How it went; `None` if that was never recorded.
@@ -71,23 +91,52 @@ pub struct Conclusion {
 }
 
 const SELECT: &str = "SELECT id, plugin, sequence, attempt, call_index, method, arguments,
-    intended_at_micros, outcome, concluded_at_micros FROM effect";
+    intended_at_micros, outcome, concluded_at_micros, object FROM effect";
 
 pub(crate) fn intend(connection: &Connection, intent: &Intent) -> Result<EffectId, Fault> {
-    let Intent { plugin, sequence, attempt, index, method, arguments, at_micros } = intent;
+    let Intent { plugin, sequence, attempt, index, method, arguments, object, rule, details, at_micros } =
+        intent;
     deliveries::ensure_started(connection, plugin, *sequence, *attempt)?;
+    let entry = row("call", plugin, method, object, None, details, *at_micros);
+    let audit = audit::append(connection, &entry)?;
     let id = connection
         .prepare_cached(
-            "INSERT INTO effect (plugin, sequence, attempt, call_index, method, arguments, intended_at_micros)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            "INSERT INTO effect (plugin, sequence, attempt, call_index, method, arguments, intended_at_micros,
+                                 object, rule, audit)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              ON CONFLICT (plugin, sequence, attempt, call_index) DO NOTHING RETURNING id",
         )?
-        .query_row(params![plugin, sequence, attempt, index, method, arguments, at_micros], |row| row.get(0))
+        .query_row(
+            params![plugin, sequence, attempt, index, method, arguments, at_micros, object, rule, audit],
+            |row| row.get(0),
+        )
         .optional()?;
+    // When it is known, the row of the audit goes with the command that failed.
     id.map(EffectId).ok_or_else(|| {
         let (sequence, attempt, index) = (*sequence, *attempt, *index);
         Error::EffectKnown { plugin: plugin.clone(), sequence, attempt, index }.into()
     })
+}
+
+fn row(
+    kind: &str,
+    plugin: &str,
+    method: &str,
+    object: &str,
+    of: Option<u64>,
+    details: &str,
+    at_micros: i64,
+) -> NewAudit {
+    NewAudit {
+        at_micros,
+        kind: kind.to_owned(),
+        plugin: plugin.to_owned(),
+        who: String::new(),
+        what: method.to_owned(),
+        object: object.to_owned(),
+        of,
+        details: details.to_owned(),
+    }
 }
 
 /// Records the outcome. The first one stays; the same one again is no error.
@@ -95,17 +144,30 @@ pub(crate) fn conclude(
     connection: &Connection,
     EffectId(id): EffectId,
     outcome: &str,
+    details: &str,
     at_micros: i64,
 ) -> Result<(), Fault> {
-    let known: Option<Option<String>> = connection
-        .prepare_cached("SELECT outcome FROM effect WHERE id = ?1")?
-        .query_row([bounded(id)], |row| row.get(0))
+    let known = connection
+        .prepare_cached("SELECT outcome, plugin, method, object, audit FROM effect WHERE id = ?1")?
+        .query_row([bounded(id)], |effect| {
+            let entry = row(
+                "result",
+                &effect.get::<_, String>(1)?,
+                &effect.get::<_, String>(2)?,
+                &effect.get::<_, String>(3)?,
+                effect.get(4)?,
+                details,
+                at_micros,
+            );
+            Ok((effect.get::<_, Option<String>>(0)?, entry))
+        })
         .optional()?;
     match known {
         None => Err(Error::UnknownEffect { id }.into()),
-        Some(Some(known)) if known == outcome => Ok(()),
-        Some(Some(_)) => Err(Error::EffectConcluded { id }.into()),
-        Some(None) => {
+        Some((Some(known), _)) if known == outcome => Ok(()),
+        Some((Some(_), _)) => Err(Error::EffectConcluded { id }.into()),
+        Some((None, entry)) => {
+            audit::append(connection, &entry)?;
             connection
                 .prepare_cached("UPDATE effect SET outcome = ?2, concluded_at_micros = ?3 WHERE id = ?1")?
                 .execute(params![id, outcome, at_micros])?;
@@ -124,6 +186,22 @@ pub(crate) fn of_delivery(
     ))?;
     let effects = select.query_map(params![plugin, bounded(sequence)], effect)?;
     Ok(effects.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The calls of a plugin from a time on that its rules allowed.
+pub(crate) fn allowed_since(
+    connection: &Connection,
+    plugin: &str,
+    since_micros: i64,
+) -> Result<Vec<Allowed>, Fault> {
+    let mut select = connection.prepare_cached(
+        "SELECT rule, object, intended_at_micros FROM effect
+         WHERE plugin = ?1 AND intended_at_micros >= ?2 AND rule <> '' ORDER BY id",
+    )?;
+    let allowed = select.query_map(params![plugin, since_micros], |row| {
+        Ok(Allowed { rule: row.get(0)?, object: row.get(1)?, at_micros: row.get(2)? })
+    })?;
+    Ok(allowed.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(crate) fn since(
@@ -150,6 +228,7 @@ fn effect(row: &Row<'_>) -> rusqlite::Result<Effect> {
         index: row.get(4)?,
         method: row.get(5)?,
         arguments: row.get(6)?,
+        object: row.get(10)?,
         intended_at_micros: row.get(7)?,
         conclusion,
     })

@@ -14,9 +14,9 @@ use crate::open::{self, OpenError, Options};
 use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{
-    By, DeadLetter, Effect, EffectId, Finish, Gap, Intent, Limits, Listings, NewEvent, OpenDelivery,
-    Progress, Pruned, Scheduled, Shrunk, actions, dead, deliveries, effects, events, fold, limit, prune,
-    schedule, state, switch,
+    Allowed, By, DeadLetter, Effect, EffectId, Finish, Gap, Intent, Limits, Listings, NewAudit, NewEvent,
+    OpenDelivery, Progress, Pruned, Scheduled, Shrunk, actions, audit, dead, deliveries, effects, events, fold,
+    limit, prune, schedule, state, switch,
 };
 
 /// An open journal.
@@ -395,14 +395,57 @@ impl Journal {
         self.threads.writer.write("recording an effect", move |to| effects::intend(to, &intent)).await
     }
 
-    /// Records how a call went. The first outcome stays; the same one again changes nothing.
+    /// Records how a call went. The first outcome stays; the same one again changes nothing. `details` is what the audit
+    /// says of it.
     ///
     /// # Errors
     /// [`Error::UnknownEffect`], [`Error::EffectConcluded`] if there is another outcome; see [`Journal`] for the
     /// others.
-    pub async fn conclude(&self, id: EffectId, outcome: String, at_micros: i64) -> Result<(), Error> {
-        let work = move |to: &_| effects::conclude(to, id, &outcome, at_micros);
+    pub async fn conclude(
+        &self,
+        id: EffectId,
+        outcome: String,
+        details: String,
+        at_micros: i64,
+    ) -> Result<(), Error> {
+        let work = move |to: &_| effects::conclude(to, id, &outcome, &details, at_micros);
         self.threads.writer.write("recording the outcome of an effect", work).await
+    }
+
+    /// The calls of a plugin from a time on that a rule allowed, in order.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn allowed_since(&self, plugin: &str, since_micros: i64) -> Result<Vec<Allowed>, Error> {
+        let plugin = plugin.to_owned();
+        let read = move |from: &_| effects::allowed_since(from, &plugin, since_micros);
+        self.threads.road.ask("reading what a plugin called lately", read).await
+    }
+
+    /// Adds a row to the audit, without waiting for the disk; it waits only while the queue is full. A failure is logged.
+    ///
+    /// # Errors
+    /// [`Error::Broken`] and [`Error::Closed`].
+    pub async fn post_audit(&self, entry: NewAudit) -> Result<(), Error> {
+        let work = move |to: &_| audit::append(to, &entry).map(drop).map_err(Into::into);
+        self.threads.writer.post("adding to the audit", work).await
+    }
+
+    /// Removes rows of the audit from before a time, from the beginning. Gives how many went. A row tells of it.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn prune_audit(&self, before_micros: i64, by: By) -> Result<u64, Error> {
+        let mut gone = 0;
+        loop {
+            let by = by.clone();
+            let work = move |to: &_| audit::prune(to, before_micros, &by);
+            let (piece, more) = self.threads.writer.write("removing old rows of the audit", work).await?;
+            gone += piece;
+            if !more {
+                return Ok(gone);
+            }
+        }
     }
 
     /// The recorded calls of all attempts of one delivery, by attempt and place.

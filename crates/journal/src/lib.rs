@@ -10,7 +10,8 @@
 //! - each plugin's own **state**, written together with the outcome of a delivery;
 //! - **schedules**: when each was last due, written together with the event that tells of it;
 //! - **gaps**: what plugins lost because the journal may not hold more ([`Journal::keep_within`]);
-//! - **actions**: what people did, with their names and reasons.
+//! - the **audit**: calls of plugins and what came of them, refusals, grants, and what people did, each row chained to the
+//!   one before it by a hash, so that a change shows.
 //!
 //! What people ask of it are [`Listings`], which can also be read while no daemon runs.
 //!
@@ -28,6 +29,7 @@
 //! with `synchronous=FULL`). Reads go to read-only connections on their own threads and never wait for the writer.
 
 mod actions;
+mod audit;
 mod backup;
 mod check;
 mod counts;
@@ -52,12 +54,13 @@ mod switch;
 mod writer;
 
 pub use actions::{Action, By};
+pub use audit::{AuditFilter, Audited, Head, NewAudit, Verified};
 pub use backup::{Backed, BackupError, backup};
 pub use check::{Checked, check};
 pub use counts::Counts;
 pub use dead::DeadLetter;
 pub use deliveries::{Finish, OpenDelivery, OpenState, Outcome, PluginCursor, Progress, StateWrite};
-pub use effects::{Conclusion, Effect, EffectId, Intent};
+pub use effects::{Allowed, Conclusion, Effect, EffectId, Intent};
 pub use error::{Cause, Error};
 pub use events::{Append, EventFilter, NewEvent, ObjectChange, StoredEvent, StoredObject};
 pub use journal::Journal;

@@ -12,6 +12,7 @@ use crate::{
     Action, Counts, DeadLetter, Disabled, Effect, EffectId, Gap, OpenDelivery, PluginCursor, StoredEvent,
     fold, limit,
 };
+use crate::{AuditFilter, Audited, Head, Verified, audit};
 use crate::{EventFilter, StoredObject, actions, counts, dead, deliveries, effects, events, switch};
 
 /// The listings of a journal. Cheap to clone.
@@ -184,6 +185,32 @@ impl Listings {
     /// See [`Listings`].
     pub async fn actions(&self, limit: usize) -> Result<Vec<Action>, Error> {
         self.ask("listing actions", move |from| actions::newest(from, limit)).await
+    }
+
+    /// The newest rows of the audit that a filter lets through, newest first, at most `limit`; what came of a call stands
+    /// with it.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn audit(&self, filter: AuditFilter, limit: usize) -> Result<Vec<Audited>, Error> {
+        self.ask("listing the audit", move |from| audit::newest(from, &filter, limit)).await
+    }
+
+    /// The last row of the audit.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn audit_head(&self) -> Result<Head, Error> {
+        self.ask("reading the head of the audit", |from| Ok(audit::head(from)?)).await
+    }
+
+    /// Looks at the whole audit: whether each row follows from the one before it, none is missing, and, where an earlier head
+    /// was noted, whether the rows up to it are the same still. Takes about a second for a million rows.
+    ///
+    /// # Errors
+    /// See [`Listings`].
+    pub async fn verify_audit(&self, noted: Option<Head>) -> Result<Verified, Error> {
+        self.ask("verifying the audit", move |from| audit::verify(from, noted)).await
     }
 
     /// The recorded calls of all attempts of one delivery, by attempt and place.

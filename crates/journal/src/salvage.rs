@@ -23,7 +23,7 @@ const TABLES: [(&str, &[&str]); 14] = [
     ("dead_log", &["dead", "number"]),
     ("state", &["rowid"]),
     ("effect", &["id"]),
-    ("action", &["id"]),
+    ("audit", &["id"]),
     ("gap", &["id"]),
     ("schedule", &["pool", "plugin", "name"]),
 ];
@@ -95,6 +95,7 @@ fn fill(from: &Connection, into: &Connection) -> rusqlite::Result<Salvaged> {
         salvaged.tables.push((table, rows, whole));
     }
     let counted = from.query_row("SELECT sequence FROM tail", [], |row| row.get::<_, u64>(0)).ok();
+    chain(from, &transaction)?;
     salvaged.last = hold_together(&transaction, counted, &mut salvaged.losses)?;
     transaction.commit()?;
     into.pragma_update(None, "foreign_keys", true)?;
@@ -151,6 +152,22 @@ fn stream(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// The ends of the audit as they were, so that what was lost between them is missed when it is verified; the rows that are
+/// left, where the ends themselves cannot be read.
+fn chain(from: &Connection, into: &Connection) -> rusqlite::Result<()> {
+    let set = "UPDATE audit_chain SET anchor_id = ?1, anchor_hash = ?2, head_id = ?3, head_hash = ?4";
+    let read = |connection: &Connection, sql: &str| -> rusqlite::Result<[Value; 4]> {
+        connection.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))
+    };
+    let kept = "SELECT anchor_id, anchor_hash, head_id, head_hash FROM audit_chain";
+    let left = "SELECT first.id, first.hash, last.id, last.hash FROM audit AS first, audit AS last
+                WHERE first.id = (SELECT min(id) FROM audit) AND last.id = (SELECT max(id) FROM audit)";
+    if let Ok(ends) = read(from, kept).or_else(|_| read(into, left)) {
+        into.execute(set, params_from_iter(ends))?;
+    }
+    Ok(())
 }
 
 /// Makes what was saved a journal, and gives the number of its last event.

@@ -5,13 +5,30 @@
 
 use rusqlite::Connection;
 
+use crate::actions::{self, By};
+use crate::audit;
+
 /// Marks the file as a journal of this program in SQLite's head: the letters `XAPJ`.
 pub(crate) const APPLICATION_ID: i32 = i32::from_be_bytes(*b"XAPJ");
 
 /// The version of the tables that this program writes.
 pub(crate) const VERSION: i32 = STEPS.len() as i32;
 
-const STEPS: &[&str] = &[FIRST, OPERATED, SCHEDULED, FOLDED, LIMITED];
+const STEPS: &[Step] = &[
+    Step { tables: FIRST, then: None },
+    Step { tables: OPERATED, then: None },
+    Step { tables: SCHEDULED, then: None },
+    Step { tables: FOLDED, then: None },
+    Step { tables: LIMITED, then: None },
+    Step { tables: AUDITED, then: Some(adopt_actions) },
+];
+
+/// From one version to the next.
+struct Step {
+    tables: &'static str,
+    /// What SQL alone cannot do.
+    then: Option<fn(&Connection) -> rusqlite::Result<()>>,
+}
 
 const FIRST: &str = "
     -- The number of the last event. Kept apart from the events, so that numbers are not used again when old events
@@ -162,11 +179,59 @@ const LIMITED: &str = "
     ) STRICT;
 ";
 
+/// Who did what, in rows that are chained by their hashes.
+const AUDITED: &str = "
+    CREATE TABLE audit (
+        id INTEGER PRIMARY KEY CHECK (id >= 1),
+        at_micros INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        plugin TEXT NOT NULL,
+        who TEXT NOT NULL,
+        what TEXT NOT NULL,
+        object TEXT NOT NULL,
+        of INTEGER,
+        details TEXT NOT NULL,
+        hash BLOB NOT NULL CHECK (length(hash) = 32)
+    ) STRICT;
+    CREATE INDEX audit_of ON audit (of) WHERE of IS NOT NULL;
+
+    -- The last row that was removed for its age, and the last row.
+    CREATE TABLE audit_chain (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        anchor_id INTEGER NOT NULL CHECK (anchor_id >= 0),
+        anchor_hash BLOB NOT NULL CHECK (length(anchor_hash) = 32),
+        head_id INTEGER NOT NULL CHECK (head_id >= anchor_id),
+        head_hash BLOB NOT NULL CHECK (length(head_hash) = 32)
+    ) STRICT;
+    INSERT INTO audit_chain VALUES (1, 0, zeroblob(32), 0, zeroblob(32));
+
+    -- What a call acted on, the rule that allowed it, and its row of the audit.
+    ALTER TABLE effect ADD COLUMN object TEXT NOT NULL DEFAULT '';
+    ALTER TABLE effect ADD COLUMN rule TEXT NOT NULL DEFAULT '';
+    ALTER TABLE effect ADD COLUMN audit INTEGER;
+";
+
+/// What people did becomes part of the audit.
+fn adopt_actions(connection: &Connection) -> rusqlite::Result<()> {
+    let mut select =
+        connection.prepare("SELECT at_micros, who, verb, subject, reason FROM action ORDER BY id")?;
+    let actions = select.query_map([], |row| {
+        let by = By { at_micros: row.get(0)?, who: row.get(1)?, reason: row.get(4)? };
+        Ok(actions::entry(&by, "", &row.get::<_, String>(2)?, &row.get::<_, String>(3)?))
+    })?;
+    for action in actions {
+        audit::append(connection, &action?)?;
+    }
+    drop(select);
+    connection.execute_batch("DROP TABLE action")
+}
+
 /// Takes the steps that the file has not seen, all in the transaction that the caller has open.
 pub(crate) fn bring_up(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     let taken = usize::try_from(version).unwrap_or(0);
     for step in STEPS.iter().skip(taken) {
-        connection.execute_batch(step)?;
+        connection.execute_batch(step.tables)?;
+        step.then.map_or(Ok(()), |then| then(connection))?;
     }
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)

@@ -25,14 +25,18 @@ pub(crate) fn disable(connection: &Connection, plugin: &str, by: &By) -> Result<
              ON CONFLICT (plugin) DO NOTHING",
         )?
         .execute(params![plugin, at_micros, who, reason])?;
-    if changed > 0 { actions::record(connection, by, "plugins disable", plugin) } else { Ok(()) }
+    if changed > 0 {
+        actions::record_about(connection, by, plugin, "plugins disable", plugin)
+    } else {
+        Ok(())
+    }
 }
 
 /// Switches a plugin on again. One that is on stays on.
 pub(crate) fn enable(connection: &Connection, plugin: &str, by: &By) -> Result<(), Fault> {
     deliveries::known_plugin(connection, plugin)?;
     let changed = connection.prepare_cached("DELETE FROM disabled WHERE plugin = ?1")?.execute([plugin])?;
-    if changed > 0 { actions::record(connection, by, "plugins enable", plugin) } else { Ok(()) }
+    if changed > 0 { actions::record_about(connection, by, plugin, "plugins enable", plugin) } else { Ok(()) }
 }
 
 /// The plugins that are off, by name.

@@ -1,9 +1,14 @@
-//! The interface `calls`: schema, grant, budget, ledger, pool, in this order. A call that changes something is
+//! The interface `calls`: schema, grant, ledger, budget, pool, in this order. A call that changes something is
 //! recorded as intended before it is sent and with its outcome before the plugin hears of it.
+//!
+//! Budgets come after the ledger has been asked what an earlier attempt did: what is answered from the record is not made
+//! again, so it takes nothing from a budget that lasts longer than a run.
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use grant::nearest::hint;
+use grant::{Decision, Denial, Question, Reason, Target, parameters, target_of, target_parameter};
 use smol_str::SmolStr;
 use wasmtime::component::Resource;
 use xapi::Value as Raw;
@@ -13,9 +18,7 @@ use crate::contract::xapiary::plugin::calls::{Host, HostTask, Progress};
 use crate::contract::xapiary::plugin::types::{Error, Value};
 use crate::convert::{Age, Misfit, inward, outward, words};
 use crate::fault;
-use crate::grant::{Decision, Target, parameters, target_of, target_parameter};
-use crate::nearest::hint;
-use crate::pool::{CallError, EffectOutcome, Intended, Intent, TaskState};
+use crate::pool::{Allowed, CallError, EffectOutcome, Intent, Recalled, Refusal, TaskState};
 use crate::report::Level;
 use crate::sandbox::Sandbox;
 
@@ -27,12 +30,25 @@ pub struct TaskView {
     result: &'static Type,
 }
 
-/// A call that makes sense and is allowed.
+/// A call that makes sense.
 struct Call {
     name: String,
+    class: &'static Class,
     method: &'static Method,
     arguments: Vec<Raw>,
     asynchronous: bool,
+    /// The object that it acts on, when the world does not have it yet.
+    fetched: Option<Record>,
+    /// Its place among the calls of the delivery that would change something.
+    place: u32,
+}
+
+/// What the grant says of a call.
+struct Judgement {
+    decision: Decision,
+    object: Option<String>,
+    /// When it was asked, by the clock of what is spent.
+    at: i64,
 }
 
 /// What a call came back with.
@@ -55,7 +71,8 @@ impl Host for Sandbox {
         let result = &call.method.result;
         Ok(match self.perform(call).await {
             Ok(Answer::Value(value)) => {
-                Ok(outward(Some(result), &typed(result, value), &mut self.handles, Age::Fresh))
+                let age = Age::Fresh(&self.terms.grant);
+                Ok(outward(Some(result), &typed(result, value), &mut self.handles, age))
             }
             Ok(Answer::Task(_)) => Err(fault::in_doubt("an earlier attempt started this call as a task")),
             Err(error) => Err(error),
@@ -101,7 +118,8 @@ impl HostTask for Sandbox {
             Ok(TaskState::Pending(progress)) => Progress::Pending(progress),
             Ok(TaskState::Succeeded(value)) => {
                 let value = typed(task.result, value);
-                Progress::Succeeded(outward(Some(task.result), &value, &mut self.handles, Age::Fresh))
+                let age = Age::Fresh(&self.terms.grant);
+                Progress::Succeeded(outward(Some(task.result), &value, &mut self.handles, age))
             }
             Ok(TaskState::Failed(failure)) => Progress::Failed(fault::xapi(&failure, &mut self.handles)),
             Ok(TaskState::Cancelled) => Progress::Cancelled,
@@ -126,32 +144,72 @@ impl HostTask for Sandbox {
 }
 
 impl Sandbox {
-    /// Checks a call against schema, budget and grant.
+    /// Checks a call against schema and grant. One whose budget is used up passes when it changes something: it may be answered
+    /// from the record.
     async fn admit(&mut self, name: &str, given: &[Value], asynchronous: bool) -> Result<Call, Error> {
         let (class, method) = lookup(name, asynchronous)?;
         let arguments = self.arguments(name, method, given)?;
-        let fetched = self.fetch_target(class, method, &arguments).await?;
-        let decision = {
-            let world = self.pool.world().read().unwrap_or_else(PoisonError::into_inner);
-            let target = match &fetched {
-                Some(record) => Target::Known(record),
-                None => target_of(method, &arguments, &world),
-            };
-            self.terms.grant.decide_on(class, method, &arguments, target)
+        // Refused ones have a place too, so that what follows is found at its own when the delivery is repeated and the grant or
+        // the world has changed meanwhile.
+        let place = self.effects;
+        self.effects += u32::from(method.changes());
+        let name = name.to_owned();
+        let mut call = Call { name, class, method, arguments, asynchronous, fetched: None, place };
+        call.fetched = self.fetch_target(&call).await?;
+        let judgement = self.judge(&call, !method.changes());
+        match &judgement.decision {
+            Decision::Allowed { .. } => Ok(call),
+            Decision::Denied(denial) if denial.reason == Reason::OverBudget && method.changes() => Ok(call),
+            Decision::Denied(denial) => Err(self.refuse(&call, denial, &judgement).await),
+        }
+    }
+
+    /// Asks the grant. With `spend`, what is allowed is counted in the same breath, so that deliveries side by side cannot
+    /// take the same room.
+    fn judge(&mut self, call: &Call, spend: bool) -> Judgement {
+        let terms = Arc::clone(&self.terms);
+        let pool = Arc::clone(&self.pool);
+        let world = pool.world().read().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = terms.spending.lock();
+        let now = terms.spending.now();
+        let target = match &call.fetched {
+            Some(record) => Target::Known(record),
+            None => target_of(call.method, &call.arguments, &world),
         };
-        match decision {
-            Decision::Allowed { .. } => Ok(Call { name: name.to_owned(), method, arguments, asynchronous }),
-            Decision::Denied(denial) => {
-                self.meter.refused_calls += 1;
-                let reason = denial.reason.word();
-                let fields = vec![
-                    ("method".to_owned(), name.to_owned()),
-                    ("reason".to_owned(), reason.to_owned()),
-                    ("advice".to_owned(), denial.advice.clone()),
-                ];
-                self.log().host(Level::Warn, "the grant refused a call", fields);
-                Err(fault::denied(name, reason, denial.advice))
-            }
+        let question =
+            Question { call: call.asked(), target, world: &world, run: &self.run, spent: &spent, now };
+        let decision = terms.grant.decide(&question);
+        let object = question.object().map(str::to_owned);
+        if let (true, Decision::Allowed { rule }) = (spend, &decision) {
+            spent.spend(*rule, terms.grant.rules()[*rule].budget(), object.as_deref(), now);
+            self.run.count(*rule);
+        }
+        Judgement { decision, object, at: now }
+    }
+
+    /// Tells everybody that a call was refused.
+    async fn refuse(&mut self, call: &Call, denial: &Denial, judgement: &Judgement) -> Error {
+        self.meter.refused_calls += 1;
+        let reason = denial.reason.word();
+        let fields = vec![
+            ("method".to_owned(), call.name.clone()),
+            ("reason".to_owned(), reason.to_owned()),
+            ("advice".to_owned(), denial.advice.clone()),
+        ];
+        self.log().host(Level::Warn, "the grant refused a call", fields);
+        let refusal = Refusal {
+            method: &call.name,
+            arguments: &call.kept_arguments(),
+            object: judgement.object.as_deref(),
+            reason,
+            advice: &denial.advice,
+        };
+        let begun = Instant::now();
+        self.ledger.refused(refusal).await;
+        self.meter.waited(begun.elapsed());
+        match &denial.exhausted {
+            Some(exhausted) => fault::over_budget(&call.name, exhausted, judgement.at, &denial.advice),
+            None => fault::denied(&call.name, reason, &denial.advice),
         }
     }
 
@@ -184,28 +242,24 @@ impl Sandbox {
     }
 
     /// The record of an object that a call of this delivery made just now and the world does not have yet.
-    async fn fetch_target(
-        &mut self,
-        class: &Class,
-        method: &Method,
-        arguments: &[Raw],
-    ) -> Result<Option<Record>, Error> {
-        let Some((index, of)) = target_parameter(method) else { return Ok(None) };
-        let Some(reference) = arguments.get(index).and_then(Raw::as_str) else { return Ok(None) };
-        let in_world = {
+    async fn fetch_target(&mut self, call: &Call) -> Result<Option<Record>, Error> {
+        let Some((index, of)) = target_parameter(call.method) else { return Ok(None) };
+        let Some(reference) = call.arguments.get(index).and_then(Raw::as_str) else { return Ok(None) };
+        let allowed_somewhere = {
             let world = self.pool.world().read().unwrap_or_else(PoisonError::into_inner);
-            world.get(of, reference).is_some()
+            let handle = self.handles.peek(reference);
+            let fresh = self.handles.resolve(&handle).is_ok_and(|known| known.fresh);
+            let fetchable = schema::class(of).is_some_and(|known| known.method("get_record").is_some());
+            if world.get(of, reference).is_some() || !fresh || !fetchable {
+                return Ok(None);
+            }
+            // Whether the method is allowed at all is settled without asking the pool.
+            let question = Question { target: Target::Null, ..Question::of(call.asked(), &world) };
+            match self.terms.grant.decide(&question) {
+                Decision::Allowed { .. } => true,
+                Decision::Denied(denial) => !matches!(denial.reason, Reason::NoRule | Reason::NeedsItsName),
+            }
         };
-        let handle = self.handles.peek(reference);
-        let fresh = self.handles.resolve(&handle).is_ok_and(|known| known.fresh);
-        if in_world || !fresh || schema::class(of).is_none_or(|known| known.method("get_record").is_none()) {
-            return Ok(None);
-        }
-        // Whether the method is allowed at all is settled without asking the pool.
-        let allowed_somewhere = !matches!(
-            self.terms.grant.decide_on(class, method, arguments, Target::Null),
-            Decision::Denied(denial) if denial.reason != crate::grant::Reason::OtherObjects
-        );
         if !allowed_somewhere {
             return Ok(None);
         }
@@ -229,31 +283,49 @@ impl Sandbox {
     }
 
     async fn perform(&mut self, call: Call) -> Result<Answer, Error> {
-        let Call { name, method, arguments, asynchronous } = call;
-        if !method.changes() {
+        if !call.method.changes() {
             self.spend()?;
-            let answer = self.send(&name, arguments, asynchronous, None).await;
+            let answer = self.send(&call.name, call.arguments, call.asynchronous, None).await;
             return answer.map_err(|error| fault::call(&error, &mut self.handles));
         }
-        let intent = Intent {
-            index: self.effects,
-            method: name.clone(),
-            arguments: if method.secret { vec!["(secret)".into()] } else { arguments.clone() },
-            asynchronous,
+        let mut intent = Intent {
+            index: call.place,
+            method: call.name.clone(),
+            arguments: call.kept_arguments(),
+            asynchronous: call.asynchronous,
+            object: None,
         };
         let begun = Instant::now();
-        let intended = self.ledger.intend(intent).await;
+        let recalled = self.ledger.recall(&intent).await;
         self.meter.waited(begun.elapsed());
-        let intended = intended.map_err(|error| fault::unavailable(&error))?;
-        let index = self.effects;
-        self.effects += 1;
-        let effect = match intended {
-            Intended::New(effect) => effect,
-            Intended::Concluded(outcome) => return self.recorded(outcome),
-            Intended::InDoubt(why) => return Err(fault::in_doubt(&why)),
+        match recalled.map_err(|error| fault::unavailable(&error))? {
+            None => {}
+            Some(recalled) => {
+                // It is one of this run's calls all the same.
+                if let Decision::Allowed { rule } = self.judge(&call, false).decision {
+                    self.run.count(rule);
+                }
+                return match recalled {
+                    Recalled::Concluded(outcome) => self.recorded(&call.name, outcome),
+                    Recalled::InDoubt(why) => Err(fault::in_doubt(&why)),
+                };
+            }
+        }
+        let judgement = self.judge(&call, true);
+        let rule = match &judgement.decision {
+            Decision::Allowed { rule } => *rule,
+            Decision::Denied(denial) => return Err(self.refuse(&call, denial, &judgement).await),
         };
+        intent.object = judgement.object;
+        let terms = Arc::clone(&self.terms);
+        let rule = &terms.grant.rules()[rule];
+        let begun = Instant::now();
+        let intended = self.ledger.intend(intent, Allowed { place: rule.place(), text: rule.text() }).await;
+        self.meter.waited(begun.elapsed());
+        let effect = intended.map_err(|error| fault::unavailable(&error))?;
+        let Call { name, arguments, asynchronous, place: index, .. } = call;
         if self.terms.dry_run {
-            self.conclude(effect, EffectOutcome::NotSent("dry run".to_owned())).await;
+            self.conclude(effect, EffectOutcome::DryRun).await;
             let fields = vec![("method".to_owned(), name.clone())];
             self.log().host(Level::Info, "a dry run: the call was recorded and not sent", fields);
             return Err(fault::dry_run(&name));
@@ -289,8 +361,9 @@ impl Sandbox {
     }
 
     /// What an earlier attempt of this delivery has on record.
-    fn recorded(&mut self, outcome: EffectOutcome) -> Result<Answer, Error> {
+    fn recorded(&mut self, method: &str, outcome: EffectOutcome) -> Result<Answer, Error> {
         match outcome {
+            EffectOutcome::DryRun => Err(fault::dry_run(method)),
             EffectOutcome::Succeeded(value) => Ok(Answer::Value(value)),
             EffectOutcome::Started(task) => Ok(Answer::Task(task)),
             EffectOutcome::Failed(failure) => Err(fault::xapi(&failure, &mut self.handles)),
@@ -323,6 +396,18 @@ impl Sandbox {
             let why = format!("no answer within {} ms", allowed.as_millis());
             Err(if effect.is_some() { CallError::InDoubt(why) } else { CallError::Transport(why) })
         })
+    }
+}
+
+impl Call {
+    /// As the grant is asked about it.
+    fn asked(&self) -> grant::Call<'_> {
+        grant::Call { class: self.class, method: self.method, arguments: &self.arguments }
+    }
+
+    /// The arguments as they may be kept.
+    fn kept_arguments(&self) -> Vec<Raw> {
+        if self.method.secret { vec!["(secret)".into()] } else { self.arguments.clone() }
     }
 }
 

@@ -1,24 +1,25 @@
 //! Values across the boundary: XAPI's on our side, the contract's on the plugin's. References change into handles
 //! on the way out and back on the way in; dates into RFC 3339 and back.
 
+use grant::time::{from_rfc3339, to_rfc3339};
+use grant::{Grant, PREFIX, is_null, replaced};
 use serde_json::{Map, Value as Json};
 use smol_str::SmolStr;
 use xapi::model::{Type, schema};
 use xapi::{NULL_REF, Struct, Value};
 
 use crate::contract::xapiary::plugin::types::Value as Given;
-use crate::grant::is_null;
 use crate::handles::{HandleFault, Handles};
-use crate::time::{from_rfc3339, to_rfc3339};
-use crate::veil::{self, lifted, replaced};
+use crate::veil::lifted;
 
 /// How new a reference is that is on its way out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Age {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Age<'g> {
     /// From a record or an event.
     Seen,
-    /// From a call's result.
-    Fresh,
+    /// From a call's result. References of classes that the grant does not reach are left out of it: a call must not show more
+    /// than the grant does.
+    Fresh(&'g Grant),
 }
 
 /// Why a plugin's value cannot become XAPI's.
@@ -36,7 +37,7 @@ pub(crate) enum Misfit {
 }
 
 /// A value on its way out. `kind` is what the schema says; without it the shape decides.
-pub(crate) fn outward(kind: Option<&Type>, value: &Value, handles: &mut Handles, age: Age) -> Given {
+pub(crate) fn outward(kind: Option<&Type>, value: &Value, handles: &mut Handles, age: Age<'_>) -> Given {
     match (kind, value) {
         (Some(Type::Option(inner)), value) => outward(Some(inner), value, handles, age),
         (Some(Type::Void), _) => Given::Nothing,
@@ -44,8 +45,7 @@ pub(crate) fn outward(kind: Option<&Type>, value: &Value, handles: &mut Handles,
             Some(handle) => Given::Reference(handle),
             None => Given::Nothing,
         },
-        (None, Value::String(text)) if text.starts_with(veil::PREFIX) => match handle("", text, handles, age)
-        {
+        (None, Value::String(text)) if text.starts_with(PREFIX) => match handle("", text, handles, age) {
             Some(handle) => Given::Reference(handle),
             None => Given::Nothing,
         },
@@ -73,14 +73,14 @@ pub(crate) fn outward(kind: Option<&Type>, value: &Value, handles: &mut Handles,
 }
 
 /// A value as JSON: references as handles or null, dates as RFC 3339, floats that JSON lacks as text.
-pub(crate) fn json(kind: Option<&Type>, value: &Value, handles: &mut Handles, age: Age) -> Json {
+pub(crate) fn json(kind: Option<&Type>, value: &Value, handles: &mut Handles, age: Age<'_>) -> Json {
     match (kind, value) {
         (Some(Type::Option(inner)), value) => json(Some(inner), value, handles, age),
         (Some(Type::Void), _) => Json::Null,
         (Some(Type::Ref(class)), Value::String(text)) => {
             handle(class, text, handles, age).map_or(Json::Null, Json::String)
         }
-        (None, Value::String(text)) if text.starts_with(veil::PREFIX) => {
+        (None, Value::String(text)) if text.starts_with(PREFIX) => {
             handle("", text, handles, age).map_or(Json::Null, Json::String)
         }
         (_, Value::String(text)) => Json::String(veiled(text, handles, age)),
@@ -114,24 +114,33 @@ pub(crate) fn json(kind: Option<&Type>, value: &Value, handles: &mut Handles, ag
     }
 }
 
-fn handle(class: &str, reference: &str, handles: &mut Handles, age: Age) -> Option<String> {
+fn handle(class: &str, reference: &str, handles: &mut Handles, age: Age<'_>) -> Option<String> {
     if is_null(reference) {
         return None;
     }
     Some(match age {
         Age::Seen => handles.issue(class, reference),
-        Age::Fresh => handles.issue_fresh(class, reference),
+        // Of what stands in a text the class is not known: the handle is good for nothing that the grant does not allow.
+        Age::Fresh(grant) if class.is_empty() || grant.reaches(class) => {
+            handles.issue_fresh(class, reference)
+        }
+        Age::Fresh(_) => return None,
     })
 }
 
 /// A text with handles in the place of references: the schema calls some texts that hold them, such as the keys of
 /// `current_operations`.
-pub(crate) fn veiled(text: &str, handles: &mut Handles, age: Age) -> String {
+pub(crate) fn veiled(text: &str, handles: &mut Handles, age: Age<'_>) -> String {
     replaced(text, |reference| handle("", reference, handles, age).unwrap_or_default()).into_owned()
 }
 
 /// The elements as texts, when all are and none may be a reference or date.
-fn texts(kind: Option<&Type>, elements: &[Value], handles: &mut Handles, age: Age) -> Option<Vec<String>> {
+fn texts(
+    kind: Option<&Type>,
+    elements: &[Value],
+    handles: &mut Handles,
+    age: Age<'_>,
+) -> Option<Vec<String>> {
     let plain = match kind {
         Some(Type::Set(inner)) => textual(inner),
         _ => !elements.iter().any(is_reference),
@@ -151,12 +160,12 @@ fn pairs(
     kind: Option<&Type>,
     members: &Struct,
     handles: &mut Handles,
-    age: Age,
+    age: Age<'_>,
 ) -> Option<Vec<(String, String)>> {
     let plain = match kind {
         Some(Type::Map(key, value)) => textual(key) && textual(value),
         Some(_) => false,
-        None => !members.iter().any(|(name, value)| name.starts_with(veil::PREFIX) || is_reference(value)),
+        None => !members.iter().any(|(name, value)| name.starts_with(PREFIX) || is_reference(value)),
     };
     if !plain {
         return None;
@@ -175,7 +184,7 @@ fn textual(kind: &Type) -> bool {
 }
 
 fn is_reference(value: &Value) -> bool {
-    matches!(value, Value::String(text) if text.starts_with(veil::PREFIX))
+    matches!(value, Value::String(text) if text.starts_with(PREFIX))
 }
 
 /// A plugin's value on its way in, as the schema wants it.
@@ -258,7 +267,7 @@ fn from_json(kind: &Type, given: &Json, handles: &Handles) -> Result<Value, Misf
                 let Some(field) = class.and_then(|class| class.field(name)) else {
                     let known =
                         class.into_iter().flat_map(|class| class.fields.iter().map(|field| field.name));
-                    let hint = crate::nearest::hint(name, known);
+                    let hint = grant::nearest::hint(name, known);
                     return Err(Misfit::Shape {
                         wanted: format!("{}, which has no field `{name}`{hint}", words(kind)),
                         given: "object",

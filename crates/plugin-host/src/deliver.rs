@@ -91,7 +91,8 @@ impl Plugin {
             refused_calls: sandbox.meter.refused_calls,
             log_dropped: log.lock().unwrap_or_else(PoisonError::into_inner).dropped,
         };
-        Report { outcome, state, log: lines, usage }
+        let reads = std::mem::take(&mut sandbox.reads);
+        Report { outcome, state, log: lines, usage, reads }
     }
 
     /// What feeds the delivery's randomness: the same for each attempt, secret to whoever has not the host's key.

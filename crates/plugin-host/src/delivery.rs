@@ -6,9 +6,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use crate::event::Event;
-use crate::grant::Grant;
 use crate::limits::Limits;
 use crate::pool::{Ledger, LogSink, Pool, StateReader};
+use crate::spending::Spending;
+use grant::Grant;
 
 /// One event on its way into one plugin, with everything that the plugin may reach from it.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Delivery {
 pub struct Terms {
     /// What it may see and do.
     pub grant: Grant,
+    /// What the grant's rules have allowed lately.
+    pub spending: Spending,
     /// Its settings, as [`Manifest::settle`](crate::Manifest::settle) gives them.
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// Secrets by name, only told when asked for.

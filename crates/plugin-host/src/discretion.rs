@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Puts the name of each secret in its place.
-pub(crate) fn without_secrets(text: &mut String, secrets: &BTreeMap<String, SecretString>) {
+pub fn without_secrets(text: &mut String, secrets: &BTreeMap<String, SecretString>) {
     for (name, secret) in secrets {
         let secret = secret.expose_secret();
         if !secret.is_empty() && text.contains(secret) {

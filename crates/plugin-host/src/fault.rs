@@ -1,5 +1,6 @@
 //! Errors as a plugin sees them, one constructor a fault.
 
+use grant::Exhausted;
 use xapi::Failure;
 
 use crate::contract::xapiary::plugin::types::{Error, Fault};
@@ -24,6 +25,14 @@ pub(crate) fn denied(what: &str, reason: &str, advice: impl Into<String>) -> Err
 /// A limit is used up.
 pub(crate) fn limit(what: &str, advice: impl Into<String>) -> Error {
     error(Fault::Limit, "LIMIT", [what.to_owned()], advice)
+}
+
+/// The budget of the rule that would allow a call is used up. After the bound's key comes, where there is one, the time in
+/// milliseconds after which there is room.
+pub(crate) fn over_budget(method: &str, exhausted: &Exhausted, now: i64, advice: impl Into<String>) -> Error {
+    let wait = exhausted.again.map(|again| again.saturating_sub(now).max(0) / 1000 + 1);
+    let params = [method.to_owned(), exhausted.bound.key().to_owned()];
+    error(Fault::Limit, "LIMIT", params.into_iter().chain(wait.map(|wait| wait.to_string())), advice)
 }
 
 /// The arguments make no sense.

@@ -172,6 +172,7 @@ mod tests {
         let heard = Arc::new(Heard::default());
         let terms = Terms {
             grant: crate::Grant::compile(&crate::RawGrant::default()).unwrap(),
+            spending: crate::Spending::default(),
             settings: serde_json::Map::new(),
             secrets: [("token".to_owned(), "s3cret".into())].into(),
             limits: crate::Limits::default(),

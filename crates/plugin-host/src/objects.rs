@@ -9,15 +9,15 @@ use wasmtime::component::Resource;
 use xapi::Value as Raw;
 use xapi::model::{Class, Record, Type, schema};
 
-use crate::condition::{Condition, Scope, Uses};
 use crate::contract::xapiary::plugin::objects::{Host, HostObject, Page};
 use crate::contract::xapiary::plugin::types::{Error, Value};
 use crate::convert::{Age, json, outward};
 use crate::fault;
-use crate::grant::{Visible, is_null};
-use crate::nearest::hint;
 use crate::sandbox::Sandbox;
 use crate::stop::Stop;
+use grant::condition::{Condition, Scope, Uses, Wording};
+use grant::nearest::hint;
+use grant::{Visible, is_null};
 
 /// Most objects in one page of `find`.
 const PAGE_MAX: u32 = 1000;
@@ -76,6 +76,7 @@ impl HostObject for Sandbox {
     ) -> wasmtime::Result<Result<Value, Error>> {
         self.enter("object.get")?;
         let view = self.held(&this)?.clone();
+        self.reads(&view.record.class, &field);
         let kind = match self.field(&view, &field) {
             Ok(kind) => kind,
             Err(error) => return Ok(Err(error)),
@@ -93,6 +94,7 @@ impl HostObject for Sandbox {
     ) -> wasmtime::Result<Result<Vec<Resource<ObjectView>>, Error>> {
         self.enter("object.follow")?;
         let view = self.held(&this)?.clone();
+        self.reads(&view.record.class, &field);
         let class = match self.field(&view, &field) {
             Ok(Some(Type::Ref(class) | Type::Set(Type::Ref(class)))) => *class,
             Ok(_) => {
@@ -101,6 +103,7 @@ impl HostObject for Sandbox {
             }
             Err(error) => return Ok(Err(error)),
         };
+        self.reads(class, "uuid");
         if self.terms.grant.visible(class).is_none() {
             return Ok(Ok(Vec::new()));
         }
@@ -127,6 +130,7 @@ impl HostObject for Sandbox {
         let mut object = serde_json::Map::new();
         for (name, value) in view.record.iter() {
             if self.terms.grant.visible(&view.record.class).is_some_and(|visible| visible.shows(name)) {
+                self.reads(&view.record.class, name);
                 let kind = class.and_then(|class| class.field(name)).map(|field| &field.kind);
                 object.insert(name.to_string(), json(kind, value, &mut self.handles, Age::Seen));
             }
@@ -223,6 +227,7 @@ impl Host for Sandbox {
             return Ok(Err(fault::invalid("NO_NAME", class.name, advice)));
         }
         // Asking by name tells the name.
+        self.reads(class.name, "name_label");
         if !self.terms.grant.visible(class.name).is_some_and(|visible| visible.shows("name_label")) {
             return Ok(Err(self.hidden(class.name, Some("name_label"))));
         }
@@ -268,11 +273,12 @@ impl Sandbox {
     }
 
     /// A class by its name, when the plugin may see something of it.
-    fn class_named(&self, name: &str) -> Result<&'static Class, Error> {
+    fn class_named(&mut self, name: &str) -> Result<&'static Class, Error> {
         let Some(class) = schema::class(name) else {
             let hint = hint(name, schema::classes().iter().map(|class| class.name));
             return Err(fault::invalid("UNKNOWN_CLASS", name, format!("XAPI has no class `{name}`{hint}")));
         };
+        self.reads(class.name, "uuid");
         if self.terms.grant.visible(class.name).is_none() {
             return Err(self.hidden(class.name, None));
         }
@@ -297,7 +303,13 @@ impl Sandbox {
         }
     }
 
-    fn search(&self, class: &str, filter: &str, limit: u32, after: Option<&str>) -> Result<Search, Error> {
+    fn search(
+        &mut self,
+        class: &str,
+        filter: &str,
+        limit: u32,
+        after: Option<&str>,
+    ) -> Result<Search, Error> {
         let class = self.class_named(class)?;
         if limit == 0 {
             return Err(fault::invalid("NO_LIMIT", "limit", "ask for at least one object a page"));
@@ -313,16 +325,19 @@ impl Sandbox {
         Ok(Search { class, filter, limit: limit.min(PAGE_MAX) as usize, after })
     }
 
-    fn filter(&self, class: &'static Class, filter: &str) -> Result<Condition, Error> {
-        let scope = Scope { variables: &[], classes: &[class], nesting: NESTING };
+    fn filter(&mut self, class: &'static Class, filter: &str) -> Result<Condition, Error> {
+        let scope = Scope { classes: &[class], calls: &[], argument: None, nesting: NESTING };
         let condition = Condition::compile(filter, &scope)
             .map_err(|error| fault::invalid("BAD_FILTER", filter, error.to_string()))?;
-        if let Uses::Named(fields) = condition.fields()
-            && let Some(hidden) = fields.iter().find(|field| {
-                !self.terms.grant.visible(class.name).is_some_and(|visible| visible.shows(field))
-            })
-        {
-            return Err(self.hidden(class.name, Some(hidden)));
+        if let Uses::Named(fields) = condition.fields() {
+            for field in &fields {
+                self.reads(class.name, field);
+            }
+            let shown = self.terms.grant.visible(class.name);
+            let hidden = fields.iter().find(|field| !shown.is_some_and(|visible| visible.shows(field)));
+            if let Some(hidden) = hidden {
+                return Err(self.hidden(class.name, Some(hidden)));
+            }
         }
         Ok(condition)
     }
@@ -357,11 +372,12 @@ impl Sandbox {
                 let wanted = match &search.filter {
                     None => true,
                     Some(filter) => {
-                        let reference = |raw: &str| {
+                        let reference = |_: &str, raw: &str| {
                             if is_null(raw) { String::new() } else { self.handles.peek(raw) }
                         };
+                        let wording = Wording { reference: &reference, world: None };
                         filter
-                            .holds(&record, &|field| visible.shows(field), &reference, Vec::new())
+                            .holds(&record, &|field| visible.shows(field), &wording)
                             // A missing map key and the like: it does not hold for this object.
                             .unwrap_or(false)
                     }

@@ -78,7 +78,8 @@ pub trait Pool: Send + Sync {
 /// A call that is about to change something.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Intent {
-    /// Which effect of this delivery, from 0. The same delivery run again counts the same way.
+    /// Its place among the calls of this delivery that would change something, refused ones included, from 0. The same delivery
+    /// run again counts the same way.
     pub index: u32,
     /// `VM.start`.
     pub method: String,
@@ -86,13 +87,37 @@ pub struct Intent {
     pub arguments: Vec<Value>,
     /// Whether it is started as a task.
     pub asynchronous: bool,
+    /// The object that it acts on, by its uuid, else by its raw reference; none where it acts on none.
+    pub object: Option<String>,
 }
 
-/// What the ledger knows of an intended effect.
+/// The rule that allowed a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed<'r> {
+    /// Its file and line.
+    pub place: &'r str,
+    /// What it covers, as [`Rule::text`](grant::Rule::text) gives it.
+    pub text: &'r str,
+}
+
+/// A call that the grant refused.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Refusal<'r> {
+    /// `VM.start`.
+    pub method: &'r str,
+    /// Raw XAPI arguments without the session; secret ones are replaced by a word.
+    pub arguments: &'r [Value],
+    /// As in an [`Intent`].
+    pub object: Option<&'r str>,
+    /// Why, as a word.
+    pub reason: &'static str,
+    /// Why, for a person, with the lines that would allow it.
+    pub advice: &'r str,
+}
+
+/// What earlier attempts of a delivery have on record at a place.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Intended {
-    /// Not seen before; it is now durable under this number and may be sent.
-    New(u64),
+pub enum Recalled {
     /// An earlier attempt of this delivery did it, and this came of it: it must not be sent again.
     Concluded(EffectOutcome),
     /// An earlier attempt may have done it and its outcome cannot be found out: it must not be sent.
@@ -112,12 +137,21 @@ pub enum EffectOutcome {
     NotSent(String),
     /// It may or may not have been done.
     InDoubt(String),
+    /// It was not sent, since the plugin runs dry.
+    DryRun,
 }
 
 /// Records effects of one delivery, so that a redelivery does not act twice.
 pub trait Ledger: Send + Sync {
-    /// Makes an intent durable before the call is sent. An error text means that nothing may be sent.
-    fn intend<'a>(&'a self, intent: Intent) -> BoxFuture<'a, Result<Intended, String>>;
+    /// What an earlier attempt of this delivery did at this place, if that answers the call; none when it is to be made. An
+    /// error text means that nothing may be sent.
+    fn recall<'a>(&'a self, intent: &'a Intent) -> BoxFuture<'a, Result<Option<Recalled>, String>>;
+
+    /// Makes an intent durable before the call is sent, and gives its number. An error text means that nothing may be sent.
+    fn intend<'a>(&'a self, intent: Intent, allowed: Allowed<'a>) -> BoxFuture<'a, Result<u64, String>>;
+
+    /// Hears of a call that was refused. May return before it is durable.
+    fn refused<'a>(&'a self, refusal: Refusal<'a>) -> BoxFuture<'a, ()>;
 
     /// Records what came of an effect. May return before it is durable.
     fn conclude<'a>(&'a self, effect: u64, outcome: EffectOutcome) -> BoxFuture<'a, Result<(), String>>;

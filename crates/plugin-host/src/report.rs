@@ -1,5 +1,6 @@
 //! What a delivery comes back with: its outcome, what to store, what it said and what it used.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -16,7 +17,12 @@ pub struct Report {
     pub log: Vec<LogLine>,
     /// What it used.
     pub usage: Usage,
+    /// What it read or tried to, fields by class. Empty unless it runs dry: then it says which lines its grant needs.
+    pub reads: Reads,
 }
+
+/// Fields by class.
+pub type Reads = BTreeMap<String, BTreeSet<String>>;
 
 /// How a delivery ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use crate::handles::Handles;
 use crate::log_book::LogBook;
 use crate::meter::{Memory, Meter};
 use crate::pool::{Ledger, Pool, StateReader};
+use crate::report::Reads;
 use crate::stop::Stop;
 
 pub(crate) struct Sandbox {
@@ -27,8 +28,12 @@ pub(crate) struct Sandbox {
     /// Keys written so far, and their size in bytes.
     pub(crate) writes: BTreeMap<String, Option<Vec<u8>>>,
     pub(crate) written: usize,
-    /// Effects intended so far.
+    /// Calls so far that would change something.
     pub(crate) effects: u32,
+    /// What the grant's rules allowed so far.
+    pub(crate) run: grant::Run,
+    /// What a plugin that runs dry has read or tried to.
+    pub(crate) reads: Reads,
 }
 
 impl Sandbox {
@@ -50,6 +55,8 @@ impl Sandbox {
             writes: BTreeMap::new(),
             written: 0,
             effects: 0,
+            run: grant::Run::new(),
+            reads: Reads::new(),
         }
     }
 
@@ -59,6 +66,13 @@ impl Sandbox {
         self.meter.host_calls += 1;
         let allowed = self.terms.limits.host_calls;
         if self.meter.host_calls > allowed { Err(Stop::HostCalls { allowed }.into()) } else { Ok(()) }
+    }
+
+    /// Notes that a plugin that runs dry reads a field.
+    pub(crate) fn reads(&mut self, class: &str, field: &str) {
+        if self.terms.dry_run && !self.reads.get(class).is_some_and(|fields| fields.contains(field)) {
+            self.reads.entry(class.to_owned()).or_default().insert(field.to_owned());
+        }
     }
 
     /// Gives the plugin something to hold.

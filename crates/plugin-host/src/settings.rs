@@ -7,8 +7,8 @@ use crate::contract::xapiary::plugin::settings::Host;
 use crate::contract::xapiary::plugin::types::Error;
 use crate::fault;
 use crate::manifest::advice;
-use crate::nearest::hint;
 use crate::sandbox::Sandbox;
+use grant::nearest::hint;
 
 impl Host for Sandbox {
     async fn all(&mut self) -> wasmtime::Result<String> {

@@ -1,32 +1,9 @@
-//! XAPI's references inside of texts: keys of maps, details of errors, results of tasks. The schema calls them texts,
-//! and a plugin sees handles in their place all the same. Pure.
+//! Handles inside of texts that a plugin gives back: what it read with handles in the place of references is what it was when
+//! it is written again. Pure.
 
 use std::borrow::Cow;
 
 use crate::handles::Handles;
-
-/// What each of XAPI's references begins with.
-pub(crate) const PREFIX: &str = "OpaqueRef:";
-
-/// The text with each reference in it replaced by what `by` gives for it.
-pub(crate) fn replaced<'t>(text: &'t str, mut by: impl FnMut(&str) -> String) -> Cow<'t, str> {
-    if !text.contains(PREFIX) {
-        return Cow::Borrowed(text);
-    }
-    let mut veiled = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(PREFIX) {
-        let (before, reference) = rest.split_at(start);
-        let name = &reference[PREFIX.len()..];
-        let length = name.find(|letter: char| !belongs(letter)).unwrap_or(name.len());
-        let (reference, after) = reference.split_at(PREFIX.len() + length);
-        veiled.push_str(before);
-        veiled.push_str(&by(reference));
-        rest = after;
-    }
-    veiled.push_str(rest);
-    Cow::Owned(veiled)
-}
 
 /// The text with each handle in it that this delivery has given replaced by its reference: what a plugin read and
 /// writes back is what it was.
@@ -50,29 +27,9 @@ pub(crate) fn lifted<'t>(text: &'t str, handles: &Handles) -> Cow<'t, str> {
     Cow::Owned(lifted)
 }
 
-/// Whether a letter can be part of a reference's name. XAPI's are UUIDs and `NULL`.
-fn belongs(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn references_are_found_wherever_they_stand() {
-        for (text, expected) in [
-            ("", ""),
-            ("nothing of the kind", "nothing of the kind"),
-            ("OpaqueRef:a-1", "<OpaqueRef:a-1>"),
-            ("<value>OpaqueRef:a-1</value>", "<value><OpaqueRef:a-1></value>"),
-            ("(\"VM\", \"OpaqueRef:a\");OpaqueRef:b", "(\"VM\", \"<OpaqueRef:a>\");<OpaqueRef:b>"),
-            ("OpaqueRef:OpaqueRef:a\u{e4}", "<OpaqueRef:OpaqueRef>:a\u{e4}"),
-            ("OpaqueRef:", "<OpaqueRef:>"),
-        ] {
-            assert_eq!(replaced(text, |reference| format!("<{reference}>")), expected, "{text}");
-        }
-    }
 
     #[test]
     fn only_handles_of_this_delivery_become_references_again() {

@@ -114,11 +114,13 @@ pub(super) fn call_table(calls: &[CallLine]) -> String {
             call.attempt.to_string(),
             call.index.to_string(),
             call.method.clone(),
+            call.object.clone(),
+            call.expected.as_deref().map_or_else(|| "-".to_owned(), brief),
             brief(&call.arguments),
             call.outcome.clone().unwrap_or_else(|| "no outcome recorded".to_owned()),
             call.took_s.map_or_else(|| "-".to_owned(), span),
         ]
     };
-    let head = ["ATTEMPT", "CALL", "METHOD", "ARGUMENTS", "OUTCOME", "TOOK"];
+    let head = ["ATTEMPT", "CALL", "METHOD", "OBJECT", "MAKES IT", "ARGUMENTS", "OUTCOME", "TOOK"];
     format!("\n{}", table(&head, calls.iter().map(row)))
 }

@@ -1,12 +1,14 @@
 //! `xapiary grant`: what a grant file allows, asked without calling anything. The object is looked up in the picture of the
 //! pool that the journal keeps.
 
-use std::path::PathBuf;
+mod suggest;
+
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Subcommand;
 use journal::Listings;
-use plugin_host::grant::{parameters, target_parameter};
+use plugin_host::grant::{Call, Question, parameters, target_parameter};
 use plugin_host::{Decision, Grant};
 use serde::Serialize;
 use xapi::Value;
@@ -27,6 +29,11 @@ pub(super) enum Command {
     /// Nothing is called. The object is looked up in the journal, whether or not the daemon runs. Exit code 0: the call is
     /// allowed; 1: it is refused; 2: the question makes no sense.
     Test(Test),
+    /// Propose the smallest grant for what a plugin was seen to call and to read, and for what it was refused
+    ///
+    /// Taken from the audit in the journal, whether or not the daemon runs; best after the plugin ran for a while with
+    /// mode = "dry-run". Where nothing is on record, what the plugin's manifest asks for. Lines ready to paste.
+    Suggest(suggest::Suggest),
 }
 
 #[derive(Debug, clap::Args)]
@@ -79,23 +86,25 @@ struct Object {
 }
 
 pub(super) async fn grant(command: &Command) -> Result<Answer> {
-    match command {
-        Command::Test(arguments) => match test(arguments).await {
-            // No answer: the question makes no sense, which must not look like a refusal.
-            Err(error)
-                if super::code(&error) == 1
-                    && !error.chain().any(<dyn std::error::Error>::is::<journal::Error>) =>
-            {
-                anstream::eprintln!("xapiary: {}", super::chain(&error));
-                Ok(Answer::Misused)
-            }
-            answer => answer,
-        },
+    let answer = match command {
+        Command::Test(arguments) => test(arguments).await,
+        Command::Suggest(arguments) => suggest::suggest(arguments).await,
+    };
+    match answer {
+        // No answer: the question makes no sense, which must not look like a refusal.
+        Err(error)
+            if super::code(&error) == 1
+                && !error.chain().any(<dyn std::error::Error>::is::<journal::Error>) =>
+        {
+            anstream::eprintln!("xapiary: {}", super::chain(&error));
+            Ok(Answer::Misused)
+        }
+        answer => answer,
     }
 }
 
 async fn test(arguments: &Test) -> Result<Answer> {
-    let grant_file = grant_file(arguments)?;
+    let grant_file = grant_file(&arguments.file.config, &arguments.plugin)?;
     let grant = compiled(&grant_file).map_err(|errors| Problems { errors, ..Problems::default() })?;
     let (class, method) = method(&arguments.call)?;
     let name = format!("{}.{}", class.name, method.name);
@@ -119,7 +128,7 @@ async fn test(arguments: &Test) -> Result<Answer> {
     }
     let (pool, world, record) = target(arguments, &name, method, &worlds)?;
     let values = values(arguments, &name, method, record, world)?;
-    let decision = grant.decide(class, method, &values, world);
+    let decision = grant.decide(&Question::of(Call { class, method, arguments: &values }, world));
     let object = record.map(|record| Object {
         pool: pool.to_owned(),
         class: record.class.to_string(),
@@ -141,16 +150,16 @@ fn only(arguments: &Test) -> String {
 }
 
 /// The grant file of the plugin. What is wrong with others, with passwords or with pools is of no account here.
-fn grant_file(arguments: &Test) -> Result<GrantFile> {
-    let (grants, errors) = match config::load(&arguments.file.config) {
+fn grant_file(config: &Path, plugin: &str) -> Result<GrantFile> {
+    let (grants, errors) = match config::load(config) {
         Ok(config) => (config.grants, Vec::new()),
         Err(problems) => (problems.grants, problems.errors),
     };
     let names: Vec<String> = grants.iter().map(|grant_file| grant_file.name.clone()).collect();
-    if let Some(grant_file) = grants.into_iter().find(|grant_file| grant_file.name == arguments.plugin) {
+    if let Some(grant_file) = grants.into_iter().find(|grant_file| grant_file.name == plugin) {
         return Ok(grant_file);
     }
-    let wanted = format!("{}.toml", arguments.plugin);
+    let wanted = format!("{plugin}.toml");
     let mut errors = errors;
     let of_it = |path: &std::path::Path| path.file_name().is_some_and(|name| *name == *wanted);
     if errors.iter().any(|error| of_it(&error.file)) {
@@ -159,8 +168,8 @@ fn grant_file(arguments: &Test) -> Result<GrantFile> {
     if !errors.is_empty() {
         return Err(Problems { errors, ..Problems::default() }.into());
     }
-    let meant = suggestion::for_name(&arguments.plugin, &names);
-    bail!("there is no grant file for a plugin {:?}{}", arguments.plugin, shown(meant.as_deref()))
+    let meant = suggestion::for_name(plugin, &names);
+    bail!("there is no grant file for a plugin {plugin:?}{}", shown(meant.as_deref()))
 }
 
 fn method(name: &str) -> Result<(&'static Class, &'static Method)> {
@@ -316,7 +325,17 @@ impl Verdict {
                         rule.call.iter().map(|call| format!("{:?}", call.value)).collect();
                     let on =
                         rule.on.as_ref().map(|on| format!("  on = '{}'\n", on.value)).unwrap_or_default();
-                    format!("  call = [{}]\n{on}", calls.join(", "))
+                    let args =
+                        rule.args.iter().map(|(name, value)| format!("  args.{name} = '{}'\n", value.value));
+                    let most = [
+                        ("per_event", rule.per_event),
+                        ("per_minute", rule.per_minute),
+                        ("objects_per_hour", rule.objects_per_hour),
+                    ];
+                    let most =
+                        most.iter().filter_map(|(key, most)| most.map(|most| format!("  {key} = {most}\n")));
+                    let args: String = args.chain(most).collect();
+                    format!("  call = [{}]\n{on}{args}", calls.join(", "))
                 });
                 format!("allowed: {}{on}\n{file}:{line}: [[allow]] {rule}\n{written}", self.method)
             }

@@ -1,5 +1,6 @@
 //! The command line: what can be asked of the program, and how its answers look.
 
+mod audit;
 mod call;
 mod check;
 mod dead;
@@ -75,6 +76,9 @@ enum Command {
     /// Ask what the grant of a plugin allows
     #[command(subcommand)]
     Grant(grant::Command),
+    /// Look at who did what, and check that nobody changed that record
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Write a plugin: begin a project, build it, test it, look at its file
     #[command(subcommand)]
     Plugin(plugin::Command),
@@ -140,6 +144,7 @@ pub(crate) async fn carry_out(arguments: Arguments) -> ExitCode {
         Command::Dead(command) => dead::dead(&command).await,
         Command::Plugins(command) => plugins::plugins(&command).await,
         Command::Grant(command) => grant::grant(&command).await,
+        Command::Audit(command) => audit::audit(&command).await,
         Command::Plugin(command) => plugin::plugin(&command).await,
         Command::Journal(command) => journal::journal(&command).await,
         Command::Simulate(arguments) => simulate::simulate(&arguments).await,

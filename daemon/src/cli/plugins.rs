@@ -96,6 +96,7 @@ fn words(detail: &PluginDetail) -> String {
         ("plugin", status.name.clone()),
         ("state", status.state.clone()),
         ("why", text(&status.why)),
+        ("mode", mode(status)),
         ("version", text(&status.version)),
         ("does", text(&detail.description)),
         ("grant", detail.grant.clone()),
@@ -164,6 +165,16 @@ fn taken_up(reloaded: &Reloaded) -> String {
         ));
     }
     shown
+}
+
+fn mode(status: &PluginStatus) -> String {
+    match status.mode.as_deref() {
+        Some("dry-run") => {
+            "dry-run: calls that change something are recorded and not sent; `xapiary audit show` and `xapiary grant suggest` tell of them"
+                .to_owned()
+        }
+        mode => mode.unwrap_or_default().to_owned(),
+    }
 }
 
 async fn switch(arguments: &Switch, verb: &str) -> Result<Answer> {

@@ -120,7 +120,10 @@ pub(super) fn plugin_table(plugins: &[PluginStatus]) -> String {
     let row = |plugin: &PluginStatus| {
         vec![
             plugin.name.clone(),
-            plugin.state.clone(),
+            match plugin.mode.as_deref() {
+                Some("dry-run") => format!("{}, dry-run", plugin.state),
+                _ => plugin.state.clone(),
+            },
             plugin.cursor.map_or_else(|| "-".to_owned(), |cursor| cursor.to_string()),
             plugin.behind.to_string(),
             plugin.waiting.to_string(),

@@ -28,6 +28,8 @@ pub(crate) struct GrantFile {
     pub(crate) name: String,
     /// The grant file.
     pub(crate) path: PathBuf,
+    /// The digest of the grant file as it was read.
+    pub(crate) text: Digest,
     /// The component to load.
     pub(crate) component: PathBuf,
     /// The component's digest as pinned. It was right when the configuration was loaded; compare it again with the
@@ -94,6 +96,14 @@ pub(crate) struct AllowRule {
     pub(crate) call: Vec<Located<String>>,
     /// A CEL expression over `self` and `args`, as written; `None` means any object.
     pub(crate) on: Option<Located<String>>,
+    /// CEL expressions over `value`, by the argument that each is about, as written.
+    pub(crate) args: Vec<(String, Located<String>)>,
+    /// At most so many calls in one run of the plugin for one event.
+    pub(crate) per_event: Option<u32>,
+    /// At most so many calls within any minute.
+    pub(crate) per_minute: Option<u32>,
+    /// At most so many different objects within any hour.
+    pub(crate) objects_per_hour: Option<u32>,
 }
 
 /// One `[[read]]`: classes, and which of their fields.
@@ -181,6 +191,7 @@ pub(super) fn load(
         found,
         name,
         path: path.to_path_buf(),
+        text: raw.text,
         component,
         digest: digest.map(|digest| digest.value),
         pools: raw

@@ -19,6 +19,8 @@ const GRANTS_FOLDER: &str = "plugins";
 
 /// How long events are kept that nobody needs any more.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long rows of the audit are kept: questions about who did what come late.
+const KEEP_AUDIT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// Time for deliveries in progress at a stop. systemd's `TimeoutStopSec` in the shipped unit is longer.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -50,6 +52,7 @@ pub(super) fn mean(
         drain: raw.drain.unwrap_or(DRAIN),
         retention: Retention {
             keep: raw.keep.unwrap_or(KEEP),
+            keep_audit: raw.keep_audit.unwrap_or(KEEP_AUDIT),
             max_size: raw.max_size,
             max_events: raw.max_events,
         },

@@ -59,6 +59,8 @@ pub(crate) struct Config {
 pub(crate) struct Retention {
     /// How long it keeps events that every plugin has dealt with.
     pub(crate) keep: Duration,
+    /// How long it keeps rows of the audit.
+    pub(crate) keep_audit: Duration,
     /// How many bytes of it may be in use, whoever needs them; no limit unless written.
     pub(crate) max_size: Option<u64>,
     /// How many events it may hold, whoever needs them; no limit unless written.

@@ -31,6 +31,7 @@ pub(super) struct RawConfig {
     pub(super) drain: Option<Duration>,
     /// How long events are kept.
     pub(super) keep: Option<Duration>,
+    pub(super) keep_audit: Option<Duration>,
     /// How many bytes of the journal may be in use.
     pub(super) max_size: Option<u64>,
     /// How many events it may hold.
@@ -103,7 +104,7 @@ impl RawConfig {
         let state = root.text("state", "\"/var/lib/xapiary\"");
         let plugins = root.text("plugins", "\"plugins\"");
         let (mut format, mut level, mut drain) = (None, None, None);
-        let (mut keep, mut max_size, mut max_events) = (None, None, None);
+        let (mut keep, mut keep_audit, mut max_size, mut max_events) = (None, None, None, None);
         if let Some(mut log) = root.table("log", "{ level = \"info\" }") {
             format = log.word(
                 "format",
@@ -121,6 +122,7 @@ impl RawConfig {
         }
         if let Some(mut journal) = root.table("journal", "{ keep = \"30d\" }") {
             keep = journal.duration("keep", KEEP);
+            keep_audit = journal.duration("keep_audit", KEEP);
             max_size = journal.size("max_size", MAX_SIZE);
             max_events = journal.whole("max_events", MAX_EVENTS);
         }
@@ -135,7 +137,7 @@ impl RawConfig {
                 ),
             );
         }
-        RawConfig { start, state, plugins, format, level, drain, keep, max_size, max_events, control, pools }
+        RawConfig { start, state, plugins, format, level, drain, keep, keep_audit, max_size, max_events, control, pools }
     }
 }
 

@@ -7,11 +7,14 @@ use toml::de::DeValue;
 use super::grant::{AllowRule, Digest, LimitSettings, ReadRule};
 use super::problem::{Located, Place, Problem};
 use super::raw::RawPassword;
+use super::scalar;
 use super::table::Table;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const GIB: u64 = 1024 * MIB;
+/// More of a budget than any sensible one: what was allowed is remembered one by one.
+const BUDGET_MAX: u64 = 1_000_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The whole file. Required keys are `None` only when that has been reported.
@@ -97,7 +100,28 @@ fn limits(mut table: Table<'_>) -> LimitSettings {
 fn allow(mut table: Table<'_>) -> Option<AllowRule> {
     let call = filled(&mut table, "call", "[\"VM.start\"]");
     let on = table.text("on", "'\"keepalive\" in self.tags'");
-    Some(AllowRule { place: table.place().clone(), call: call?, on })
+    let args = table.table("args", "{ value = 'value.startsWith(\"auto/\")' }").map(args).unwrap_or_default();
+    let mut most = |key| table.whole(key, 1..=BUDGET_MAX).and_then(|most| u32::try_from(most).ok());
+    let (per_event, per_minute, objects_per_hour) =
+        (most("per_event"), most("per_minute"), most("objects_per_hour"));
+    let place = table.place().clone();
+    Some(AllowRule { place, call: call?, on, args, per_event, per_minute, objects_per_hour })
+}
+
+/// Those that are texts; others have been reported.
+fn args(mut table: Table<'_>) -> Vec<(String, Located<String>)> {
+    let mut args = Vec::new();
+    for (name, written) in table.free_entries() {
+        match written.value {
+            DeValue::String(text) => args.push((name, written.with(text.clone().into_owned()))),
+            other => {
+                let what = format!("expected an expression as a text, found {}", scalar::kind(other));
+                let problem = Problem::at(&written.place, table.key(&name), what);
+                table.report(problem.instead(format!("write {name} = 'value == \"...\"'")));
+            }
+        }
+    }
+    args
 }
 
 fn read(mut table: Table<'_>) -> Option<ReadRule> {
@@ -142,7 +166,7 @@ fn secrets(mut table: Table<'_>) -> Vec<RawSecret> {
     secrets
 }
 
-fn settings(table: Table<'_>) -> Vec<(String, Located<serde_json::Value>)> {
+fn settings(mut table: Table<'_>) -> Vec<(String, Located<serde_json::Value>)> {
     table.free_entries().into_iter().map(|(key, value)| (key, value.with(json(value.value)))).collect()
 }
 

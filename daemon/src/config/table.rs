@@ -239,7 +239,7 @@ impl<'a> Table<'a> {
     }
 
     /// All entries of a table whose keys are free.
-    pub(super) fn free_entries(mut self) -> Vec<(String, Located<&'a DeValue<'a>>)> {
+    pub(super) fn free_entries(&mut self) -> Vec<(String, Located<&'a DeValue<'a>>)> {
         self.free = true;
         let entry = |(key, value): (&Spanned<std::borrow::Cow<'a, str>>, &'a Spanned<DeValue<'a>>)| {
             let place = self.source.place(value.span());

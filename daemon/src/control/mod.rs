@@ -15,6 +15,7 @@
 mod access;
 pub(crate) mod client;
 mod door;
+mod expected;
 mod metrics;
 pub(crate) mod records;
 mod routes;

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use journal::{By, Effect, Error, EventFilter, Gap, Listings, OpenDelivery, OpenState, PluginCursor};
-
-use super::summary;
-use super::types::{
-    ActionLine, CallLine, DeadDetail, DeadLine, DeliveryDetail, DeliveryLine, EventDetail, EventLine,
-    EventQuery, Events, GapLine, JournalStatus, OfPlugin, PluginStatus,
+use journal::{
+    AuditFilter, Audited, By, Effect, Error, EventFilter, Gap, Listings, NewAudit, OpenDelivery, OpenState,
+    PluginCursor, Verified,
 };
+
+use super::types::{
+    ActionLine, AuditLine, AuditQuery, AuditVerified, CallLine, DeadDetail, DeadLine, DeliveryDetail,
+    DeliveryLine, EventDetail, EventLine, EventQuery, Events, JournalStatus, OfPlugin, PluginStatus,
+};
+use super::{expected, summary};
 
 /// So many lines unless more are asked for.
 const LINES: usize = 50;
@@ -53,6 +56,7 @@ pub(crate) async fn plugins(listings: &Listings) -> Result<Vec<PluginStatus>, Er
         PluginStatus {
             state: if off.is_some() { "disabled" } else { "not running" }.to_owned(),
             why: off.map(|disabled| by(&disabled.by)),
+            mode: None,
             version: None,
             update_waits: false,
             cursor: Some(cursor),
@@ -196,13 +200,16 @@ fn dead_line(letter: journal::DeadLetter) -> DeadLine {
 }
 
 fn call_line(effect: Effect) -> CallLine {
-    let Effect { attempt, index, method, arguments, intended_at_micros, conclusion, .. } = effect;
+    let Effect { attempt, index, method, arguments, object, intended_at_micros, conclusion, .. } = effect;
+    let expected = expected::state(&method, &arguments);
     let took = conclusion.as_ref().map(|conclusion| conclusion.at_micros.saturating_sub(intended_at_micros));
     CallLine {
         attempt,
         index,
         method,
         arguments,
+        object,
+        expected,
         at: time(intended_at_micros),
         outcome: conclusion.map(|conclusion| summary::outcome(&conclusion.outcome)),
         took_s: took
@@ -219,6 +226,65 @@ pub(crate) async fn gaps(listings: &Listings, of: OfPlugin) -> Result<Vec<GapLin
         GapLine { id, at: time(at_micros), plugin, first, last, events, dead, why }
     };
     Ok(gaps.into_iter().map(line).collect())
+}
+
+/// Rows of the audit, newest first.
+///
+/// # Errors
+/// Also when a time or a head cannot be read, which is the asker's fault.
+pub(crate) async fn audit(listings: &Listings, query: AuditQuery) -> Result<Vec<AuditLine>, Asked> {
+    let AuditQuery { plugin, object, kind, since, limit } = query;
+    let since = since.map(|since| {
+        let time: Result<Timestamp, _> = since.parse();
+        time.map_err(|error| {
+            Asked::Wrong(format!("{since:?} is no time: {error}; write 2026-01-31T06:00:00Z"))
+        })
+    });
+    let since_micros = since.transpose()?.map(Timestamp::as_microsecond);
+    let filter = AuditFilter { plugin, object, kind, since_micros };
+    let rows = listings.audit(filter, lines(limit)).await?;
+    Ok(rows.into_iter().map(audit_line).collect())
+}
+
+/// Whether the audit is as it was written. `noted` is a head that was noted earlier.
+///
+/// # Errors
+/// As [`audit`].
+pub(crate) async fn verify_audit(listings: &Listings, noted: Option<&str>) -> Result<AuditVerified, Asked> {
+    let noted = noted.map(|noted| noted.parse().map_err(Asked::Wrong)).transpose()?;
+    let Verified { rows, anchor, head, faults } = listings.verify_audit(noted).await?;
+    Ok(AuditVerified { rows, removed_through: anchor.id, head: head.to_string(), faults })
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Asked {
+    /// It makes no sense.
+    #[error("{0}")]
+    Wrong(String),
+    /// The journal cannot say.
+    #[error(transparent)]
+    Journal(#[from] Error),
+}
+
+fn audit_line(row: Audited) -> AuditLine {
+    let Audited { id, entry, result, .. } = row;
+    let NewAudit { at_micros, kind, plugin, who, what, object, details, .. } = entry;
+    // What is no JSON is a person's own words.
+    let json = |text: String| serde_json::from_str(&text).unwrap_or_else(|_| text.into());
+    let (result_at, result) = result.unzip();
+    AuditLine {
+        id,
+        at: time(at_micros),
+        details: if kind == "action" { details.into() } else { json(details) },
+        kind,
+        plugin,
+        who,
+        what,
+        object,
+        result: result.map(json),
+        result_at: result_at.map(time),
+    }
 }
 
 /// What people did, newest first.

@@ -16,9 +16,9 @@ use super::access::Role;
 use super::door::Peer;
 use super::sources::{PluginState, Reload, Sources};
 use super::types::{
-    ActionLine, DeadDetail, DeadLine, DeliveryDetail, DeliveryLine, Done, EventDetail, EventQuery, Events,
-    GapLine, JournalStatus, OfPlugin, PluginDetail, PluginStatus, Prune, Pruned, Reason, Refused, Reloaded,
-    Status,
+    ActionLine, AuditLine, AuditNoted, AuditQuery, AuditVerified, DeadDetail, DeadLine, DeliveryDetail,
+    DeliveryLine, Done, EventDetail, EventQuery, Events, GapLine, JournalStatus, OfPlugin, PluginDetail,
+    PluginStatus, Prune, Pruned, Reason, Refused, Reloaded, Status,
 };
 use super::{metrics, records};
 use crate::router::Steering;
@@ -49,6 +49,8 @@ pub(super) fn all(sources: Arc<Sources>) -> Router {
         .route("/v1/plugins/{name}/enable", post(enable))
         .route("/v1/plugins/{name}/reload", post(reload_plugin))
         .route("/v1/reload", post(reload_all))
+        .route("/v1/audit", get(audit))
+        .route("/v1/audit/verify", get(verify_audit))
         .route("/v1/journal", get(journal_holds))
         .route("/v1/journal/actions", get(actions))
         .route("/v1/journal/gaps", get(gaps))
@@ -82,6 +84,15 @@ impl From<journal::Error> for Trouble {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Trouble(status, crate::router::chain(&error))
+    }
+}
+
+impl From<records::Asked> for Trouble {
+    fn from(asked: records::Asked) -> Self {
+        match asked {
+            records::Asked::Wrong(what) => Trouble(StatusCode::BAD_REQUEST, what),
+            records::Asked::Journal(error) => error.into(),
+        }
     }
 }
 
@@ -286,6 +297,14 @@ async fn reload(sources: &Sources, peer: &Peer, only: Option<String>, reason: &R
     sources.reload.send(Reload { only, by, answer }).await.map_err(|_| stops())?;
     let reloaded = answered.await.map_err(|_| stops())?;
     reloaded.map(Json).map_err(|wrong| Trouble(StatusCode::CONFLICT, wrong))
+}
+
+async fn audit(State(sources): Shared, Query(query): Query<AuditQuery>) -> Answer<Vec<AuditLine>> {
+    Ok(Json(records::audit(sources.journal.listings(), query).await?))
+}
+
+async fn verify_audit(State(sources): Shared, Query(asked): Query<AuditNoted>) -> Answer<AuditVerified> {
+    Ok(Json(records::verify_audit(sources.journal.listings(), asked.noted.as_deref()).await?))
 }
 
 async fn journal_holds(State(sources): Shared) -> Answer<JournalStatus> {

@@ -186,7 +186,16 @@ impl Sources {
         let allow = grant.allow.iter().map(|rule| {
             let calls: Vec<&str> = rule.call.iter().map(|call| call.value.as_str()).collect();
             let on = rule.on.as_ref().map(|on| format!(" on {}", on.value)).unwrap_or_default();
-            format!("{}{on}", calls.join(", "))
+            let most = [
+                ("an event", rule.per_event),
+                ("a minute", rule.per_minute),
+                ("different objects an hour", rule.objects_per_hour),
+            ];
+            let most = most
+                .into_iter()
+                .filter_map(|(what, most)| most.map(|most| format!(", at most {most} {what}")));
+            let args = rule.args.iter().map(|(name, value)| format!(" with {name} {}", value.value));
+            format!("{}{on}{}{}", calls.join(", "), args.collect::<String>(), most.collect::<String>())
         });
         Ok(Some(PluginDetail {
             status: plugin_status(&plugin, &self.kept().await?),
@@ -270,6 +279,7 @@ fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
         name: name.clone(),
         state: state.to_owned(),
         why,
+        mode: Some(if plugin.grant.dry_run { "dry-run" } else { "enforce" }.to_owned()),
         version,
         update_waits,
         cursor,

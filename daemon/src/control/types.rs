@@ -54,6 +54,8 @@ pub(crate) struct PluginStatus {
     pub(crate) state: String,
     /// Why it is not on, or a new version does not begin yet.
     pub(crate) why: Option<String>,
+    /// `enforce` or `dry-run`, as its grant file says; nothing where that is not known.
+    pub(crate) mode: Option<String>,
     /// Its own version, when it is loaded.
     pub(crate) version: Option<String>,
     /// Whether a newer component waits, since it asks for more than the grant allows.
@@ -285,9 +287,13 @@ pub(crate) struct CallLine {
     pub(crate) method: String,
     /// With what, as JSON; secrets are not kept.
     pub(crate) arguments: String,
+    /// The object that it acts on, by its uuid; may be empty.
+    pub(crate) object: String,
+    /// What the call makes of it, where that can be told.
+    pub(crate) expected: Option<String>,
     /// When it was about to be sent.
     pub(crate) at: String,
-    /// `succeeded`, `started`, `failed: CODE`, `not sent`, `in doubt`; nothing when no outcome is recorded.
+    /// `succeeded`, `started`, `failed: CODE`, `not sent`, `in doubt`, `dry run`; nothing when no outcome is recorded.
     pub(crate) outcome: Option<String>,
     /// How long it took.
     pub(crate) took_s: Option<f64>,
@@ -395,6 +401,66 @@ pub(crate) struct ActionLine {
     pub(crate) subject: String,
     /// Why.
     pub(crate) reason: String,
+}
+
+/// Which rows of the audit are asked for.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct AuditQuery {
+    /// Only those about this plugin.
+    pub(crate) plugin: Option<String>,
+    /// Only those about this object.
+    pub(crate) object: Option<String>,
+    /// Only those of this kind.
+    pub(crate) kind: Option<String>,
+    /// Only those from this time on, RFC 3339.
+    pub(crate) since: Option<String>,
+    /// At most so many.
+    pub(crate) limit: Option<usize>,
+}
+
+/// `GET /v1/audit`: a row of the audit, newest first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AuditLine {
+    /// Its number.
+    pub(crate) id: u64,
+    /// When.
+    pub(crate) at: String,
+    /// `call`, `refusal`, `grant`, `read` or `action`.
+    pub(crate) kind: String,
+    /// The plugin that it is about; may be empty.
+    pub(crate) plugin: String,
+    /// The person who did it; may be empty.
+    pub(crate) who: String,
+    /// The method, or what was done.
+    pub(crate) what: String,
+    /// To what; may be empty.
+    pub(crate) object: String,
+    /// What else belongs to it: the delivery, the arguments, the rule that decided; for an action the reason.
+    pub(crate) details: serde_json::Value,
+    /// What came of a call, and its task; nothing where that is not known.
+    pub(crate) result: Option<serde_json::Value>,
+    /// When that was.
+    pub(crate) result_at: Option<String>,
+}
+
+/// `GET /v1/audit/verify`: a head that was noted earlier, `ID:HASH`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct AuditNoted {
+    /// The head.
+    pub(crate) noted: Option<String>,
+}
+
+/// Whether the audit is as it was written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct AuditVerified {
+    /// How many rows there are.
+    pub(crate) rows: u64,
+    /// The last row that was removed for its age; 0 where none was.
+    pub(crate) removed_through: u64,
+    /// The last row with its hash, to be noted elsewhere.
+    pub(crate) head: String,
+    /// What is wrong; empty when all follows.
+    pub(crate) faults: Vec<String>,
 }
 
 /// The body of every answer that is no success.

@@ -30,6 +30,7 @@ use xapi::{Client, Error, Lease, Value};
 
 pub(crate) use live_pool::{LivePool, OpenDeliveries, PoolState};
 pub(crate) use position::Position;
+pub(crate) use redact::is_secret_key;
 pub(crate) use selection::followed;
 pub(crate) use tail::{Recent, Tail};
 pub(crate) use task_mark::EffectName;

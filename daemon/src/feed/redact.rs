@@ -59,10 +59,11 @@ fn redact_map(map: &mut Struct) {
 }
 
 fn is_secret_text(key: &str, value: &Value) -> bool {
-    matches!(value, Value::String(text) if !text.is_empty()) && is_secret(key)
+    matches!(value, Value::String(text) if !text.is_empty()) && is_secret_key(key)
 }
 
-fn is_secret(key: &str) -> bool {
+/// Whether what stands under a key is a secret.
+pub(crate) fn is_secret_key(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| key.contains(word))
 }

@@ -14,6 +14,7 @@ use super::installed::Installed;
 use super::queue::Next;
 use super::retry;
 use super::scribe::Scribe;
+use super::terms;
 use crate::cause::Cause;
 use crate::event::PoolEvent;
 use crate::feed::LivePool;
@@ -80,6 +81,7 @@ impl Delivery {
             })
             .await;
         let took = begun.elapsed();
+        terms::note_reads(&self.journal, &self.installed, &report.reads).await?;
         let (outcome, words) = self.decide(&report);
         let after = match &outcome {
             Outcome::Retry { not_before_micros, cut_short, .. } => {

@@ -1,10 +1,11 @@
 //! A plugin as the administrator installed it: its component, its grant, its settings, checked together.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use plugin_host::grant::{RawAllow, RawRead};
-use plugin_host::{Grant, Interest, Limits, Plugin, RawGrant, Schedule, Subscription, Terms};
+use plugin_host::report::Reads;
+use plugin_host::{Grant, Interest, Limits, Plugin, RawGrant, Schedule, Spending, Subscription, Terms};
 use secrecy::SecretString;
 use smol_str::SmolStr;
 
@@ -26,6 +27,10 @@ pub(crate) struct Installed {
     pub(crate) concurrency: usize,
     /// What it asks for and is not granted, as lines to paste; such calls will be refused.
     pub(crate) missing: Option<String>,
+    /// The digest of its grant file.
+    pub(crate) grant_digest: Digest,
+    /// What it was seen to read while it runs dry.
+    pub(crate) reads: Mutex<Reads>,
 }
 
 impl Installed {
@@ -73,9 +78,12 @@ impl Installed {
             (Some(settings), Some(grant)) if problems.is_empty() => Ok(Installed {
                 name: grant_file.name.clone(),
                 missing: missing(&grant, &secrets, &plugin),
+                grant_digest: grant_file.text,
+                reads: Mutex::default(),
                 plugin,
                 terms: Arc::new(Terms {
                     grant,
+                    spending: Spending::default(),
                     settings,
                     secrets,
                     limits: limits(&grant_file.limits),
@@ -163,7 +171,7 @@ fn secrets(
 fn missing(grant: &Grant, secrets: &BTreeMap<String, SecretString>, plugin: &Plugin) -> Option<String> {
     let manifest = plugin.manifest();
     let secrets = manifest.missing_secrets(secrets.keys().map(String::as_str));
-    match (grant.missing(manifest), secrets) {
+    match (manifest.missing(grant), secrets) {
         (Some(lines), Some(secrets)) => Some(lines + &secrets),
         (lines, secrets) => lines.or(secrets),
     }
@@ -185,7 +193,15 @@ fn grant(grant_file: &GrantFile, start: &Place, problems: &mut Vec<Problem>) -> 
         allow: grant_file
             .allow
             .iter()
-            .map(|rule| RawAllow { call: texts(&rule.call), on: rule.on.as_ref().map(|on| on.value.clone()) })
+            .map(|rule| RawAllow {
+                line: rule.place.line,
+                call: texts(&rule.call),
+                on: rule.on.as_ref().map(|on| on.value.clone()),
+                args: rule.args.iter().map(|(name, written)| (name.clone(), written.value.clone())).collect(),
+                per_event: rule.per_event,
+                per_minute: rule.per_minute,
+                objects_per_hour: rule.objects_per_hour,
+            })
             .collect(),
         read: grant_file
             .read
@@ -215,15 +231,18 @@ fn place_of<'g>(grant_file: &'g GrantFile, wrong: &plugin_host::GrantProblem) ->
         |list: &'g [Located<String>]| wrong.element.and_then(|index| list.get(index)).map(|text| &text.place);
     if wrong.place == "[[allow]]" {
         let rule = grant_file.allow.get(wrong.index)?;
-        let found = match wrong.key {
+        let found = match wrong.key.as_str() {
             "call" => element(&rule.call),
             "on" => rule.on.as_ref().map(|on| &on.place),
-            _ => None,
+            key => key
+                .strip_prefix("args.")
+                .and_then(|name| rule.args.iter().find(|(written, _)| written == name))
+                .map(|(_, written)| &written.place),
         };
         Some(found.unwrap_or(&rule.place))
     } else {
         let rule = grant_file.read.get(wrong.index)?;
-        let found = match wrong.key {
+        let found = match wrong.key.as_str() {
             "class" => element(&rule.class),
             "fields" => element(&rule.fields),
             _ => None,

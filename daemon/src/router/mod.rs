@@ -11,6 +11,8 @@ mod queue;
 mod replay;
 mod retry;
 mod scribe;
+mod terms;
+mod testimony;
 mod translate;
 mod worker;
 

@@ -5,7 +5,7 @@
 //! have been done. A refused call changed nothing and is simply made again.
 
 use journal::Effect;
-use plugin_host::pool::{EffectOutcome, Intended};
+use plugin_host::pool::{EffectOutcome, Recalled};
 use xapi::codec::{Limits, json};
 use xapi::{Failure, Value};
 
@@ -13,7 +13,7 @@ use xapi::{Failure, Value};
 const SECRET: &str = "\"(secret)\"";
 
 /// Whether what a method takes or gives must not be kept: passwords, secrets, sessions.
-fn is_secret(method: &str) -> bool {
+pub(super) fn is_secret(method: &str) -> bool {
     let (class, name) = method.split_once('.').unwrap_or((method, ""));
     matches!(class, "secret" | "session")
         || ["password", "secret", "token"].iter().any(|word| name.contains(word))
@@ -42,6 +42,7 @@ pub(super) fn words(outcome: &EffectOutcome) -> (&'static str, Value) {
         }
         EffectOutcome::NotSent(why) => ("not sent", why.as_str().into()),
         EffectOutcome::InDoubt(why) => ("in doubt", why.as_str().into()),
+        EffectOutcome::DryRun => ("dry run", Value::VOID),
     }
 }
 
@@ -53,14 +54,14 @@ pub(super) fn earlier(
     index: u32,
     method: &str,
     arguments: &str,
-) -> Option<Intended> {
+) -> Option<Recalled> {
     let effect = last(effects, cut_short, index)?;
     // Another call at this place: the plugin decided otherwise this time, so what follows is new.
     if effect.method != method || effect.arguments != arguments {
         return None;
     }
     let Some(conclusion) = &effect.conclusion else {
-        return Some(Intended::InDoubt(
+        return Some(Recalled::InDoubt(
             "the daemon stopped before the outcome of this call was recorded".to_owned(),
         ));
     };
@@ -71,14 +72,14 @@ pub(super) fn earlier(
     };
     match (word, detail) {
         (Some("succeeded"), Some(value)) => {
-            Some(Intended::Concluded(EffectOutcome::Succeeded(value.clone())))
+            Some(Recalled::Concluded(EffectOutcome::Succeeded(value.clone())))
         }
         (Some("started"), Some(Value::String(task))) => {
-            Some(Intended::Concluded(EffectOutcome::Started(task.clone())))
+            Some(Recalled::Concluded(EffectOutcome::Started(task.clone())))
         }
-        (Some("failed" | "not sent"), _) => None,
+        (Some("failed" | "not sent" | "dry run"), _) => None,
         _ => {
-            Some(Intended::InDoubt("the outcome of this call was not known when it was recorded".to_owned()))
+            Some(Recalled::InDoubt("the outcome of this call was not known when it was recorded".to_owned()))
         }
     }
 }
@@ -103,13 +104,14 @@ mod tests {
             index,
             method: "VM.start".into(),
             arguments: arguments.into(),
+            object: String::new(),
             intended_at_micros: 0,
             conclusion: outcome
                 .map(|outcome| Conclusion { outcome: to_json("VM.start", &outcome), at_micros: 0 }),
         }
     }
 
-    fn asked(effects: &[Effect]) -> Option<Intended> {
+    fn asked(effects: &[Effect]) -> Option<Recalled> {
         earlier(effects, 2, 0, "VM.start", "[\"a\"]")
     }
 
@@ -120,15 +122,15 @@ mod tests {
         assert_eq!(asked(&[]), None);
         assert_eq!(
             asked(&[effect(2, 0, "[\"a\"]", Some(done.clone()))]),
-            Some(Intended::Concluded(done.clone()))
+            Some(Recalled::Concluded(done.clone()))
         );
         assert_eq!(
             asked(&[effect(1, 0, "[\"a\"]", Some(started.clone()))]),
-            Some(Intended::Concluded(started))
+            Some(Recalled::Concluded(started))
         );
-        assert!(matches!(asked(&[effect(2, 0, "[\"a\"]", None)]), Some(Intended::InDoubt(_))));
+        assert!(matches!(asked(&[effect(2, 0, "[\"a\"]", None)]), Some(Recalled::InDoubt(_))));
         let doubt = EffectOutcome::InDoubt("cut off".into());
-        assert!(matches!(asked(&[effect(2, 0, "[\"a\"]", Some(doubt))]), Some(Intended::InDoubt(_))));
+        assert!(matches!(asked(&[effect(2, 0, "[\"a\"]", Some(doubt))]), Some(Recalled::InDoubt(_))));
     }
 
     #[test]
@@ -141,7 +143,7 @@ mod tests {
         let conclusion = Some(Conclusion { outcome: to_json("secret.get_value", &told), at_micros: 0 });
         let stored = Effect { method: "secret.get_value".into(), conclusion, ..effect(1, 0, SECRET, None) };
         let again = earlier(&[stored], 1, 0, "secret.get_value", SECRET);
-        assert!(matches!(again, Some(Intended::InDoubt(_))));
+        assert!(matches!(again, Some(Recalled::InDoubt(_))));
     }
 
     #[test]

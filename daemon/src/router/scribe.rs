@@ -1,12 +1,14 @@
 //! Writes and reads the journal on behalf of one delivery, and passes on what the plugin says.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use journal::{Effect, EffectId};
-use plugin_host::pool::{BoxFuture, CallError, EffectOutcome, Intended, Ledger, LogSink, StateReader};
+use plugin_host::pool::{
+    Allowed, BoxFuture, CallError, EffectOutcome, Ledger, LogSink, Recalled, Refusal, StateReader,
+};
 use plugin_host::report::{Level, LogLine, Source};
 use smol_str::SmolStr;
 use xapi::Value;
@@ -15,6 +17,7 @@ use xapi::model::{schema, typed};
 use super::absolute::{Reading, Setting};
 use super::delivery::Delivery;
 use super::replay;
+use super::testimony::{self, Within};
 use crate::feed::{EffectName, LivePool};
 use crate::story::Moment;
 
@@ -35,11 +38,17 @@ pub(super) struct Scribe {
     sent: Mutex<HashMap<u64, (String, Instant)>>,
     /// Tasks that this delivery started or was given again.
     started: Mutex<Vec<SmolStr>>,
+    /// Refused calls that are in the audit.
+    refused: Mutex<HashSet<String>>,
 }
+
+/// So many different refused calls of one delivery are written down; a plugin that asks for more learns nothing new, and must
+/// not fill the disk.
+const REFUSALS_MAX: usize = 32;
 
 impl Scribe {
     pub(super) fn new(delivery: Delivery) -> Self {
-        Scribe { delivery, sent: Mutex::default(), started: Mutex::default() }
+        Scribe { delivery, sent: Mutex::default(), started: Mutex::default(), refused: Mutex::default() }
     }
 
     /// The tasks that this delivery started or was given again.
@@ -62,14 +71,14 @@ impl Scribe {
         &self,
         intent: &plugin_host::pool::Intent,
         arguments: &str,
-    ) -> Result<Option<Intended>, String> {
+    ) -> Result<Option<Recalled>, String> {
         let delivery = &self.delivery;
         let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
         let effects = delivery.journal.effects(plugin, sequence).await;
         let effects = effects.map_err(|error| format!("reading what an earlier attempt did: {error}"))?;
         let mut known =
             replay::earlier(&effects, delivery.cut_short, intent.index, &intent.method, arguments);
-        if let Some(Intended::InDoubt(_)) = &known {
+        if let Some(Recalled::InDoubt(_)) = &known {
             let doubt = (sequence, intent.index);
             if delivery.doubts.lock().unwrap_or_else(PoisonError::into_inner).contains(&doubt) {
                 // It was told, ended its attempt, and asks for the same call again: it has decided.
@@ -78,7 +87,7 @@ impl Scribe {
             match self.find_out(&effects, intent).await? {
                 Finding::Made(outcome) => {
                     self.record(intent, arguments, &outcome).await?;
-                    known = Some(Intended::Concluded(outcome));
+                    known = Some(Recalled::Concluded(outcome));
                 }
                 Finding::NotMade => return Ok(None),
                 Finding::Nothing => {
@@ -88,12 +97,11 @@ impl Scribe {
         }
         if let Some(known) = &known {
             let known = match known {
-                Intended::InDoubt(why) => why.as_str(),
-                Intended::Concluded(outcome) => {
+                Recalled::InDoubt(why) => why.as_str(),
+                Recalled::Concluded(outcome) => {
                     self.note_started(outcome);
                     "its recorded outcome is given again"
                 }
-                Intended::New(_) => "it is made",
             };
             tracing::info!(
                 plugin,
@@ -155,19 +163,29 @@ impl Scribe {
         arguments: &str,
         outcome: &EffectOutcome,
     ) -> Result<(), String> {
-        let id = self.intended(intent, arguments.to_owned()).await?;
+        let id = self.intended(intent, arguments.to_owned(), None).await?;
         let text = replay::to_json(&intent.method, outcome);
-        let recorded = self.delivery.journal.conclude(id, text, Timestamp::now().as_microsecond()).await;
+        let details = testimony::outcome(outcome);
+        let recorded =
+            self.delivery.journal.conclude(id, text, details, Timestamp::now().as_microsecond()).await;
         recorded.map_err(|error| format!("recording what came of the call: {error}"))
     }
 
-    /// Makes an intended call durable.
+    /// Makes an intended call durable; without a rule, one that an earlier attempt made.
     async fn intended(
         &self,
         intent: &plugin_host::pool::Intent,
         arguments: String,
+        allowed: Option<Allowed<'_>>,
     ) -> Result<EffectId, String> {
         let delivery = &self.delivery;
+        let details = testimony::call(
+            &self.within(),
+            &delivery.pool.read(),
+            &intent.method,
+            &intent.arguments,
+            allowed,
+        );
         let recorded = delivery
             .journal
             .intend(journal::Intent {
@@ -177,10 +195,25 @@ impl Scribe {
                 index: intent.index,
                 method: intent.method.clone(),
                 arguments,
+                object: intent.object.clone().unwrap_or_default(),
+                rule: allowed.map(|allowed| allowed.text.to_owned()).unwrap_or_default(),
+                details,
                 at_micros: Timestamp::now().as_microsecond(),
             })
             .await;
         recorded.map_err(|error| format!("recording the intended call: {error}"))
+    }
+
+    /// What the audit says of each call of this delivery.
+    fn within(&self) -> Within<'_> {
+        let delivery = &self.delivery;
+        Within {
+            pool: delivery.pool.name(),
+            sequence: delivery.event.sequence,
+            attempt: delivery.attempt,
+            component: &delivery.installed.plugin.inspection().digest,
+            secrets: &delivery.installed.terms.secrets,
+        }
     }
 
     fn called(&self, method: &str, outcome: &EffectOutcome, took: Duration) {
@@ -191,6 +224,7 @@ impl Scribe {
             EffectOutcome::Succeeded(_) | EffectOutcome::Started(_) => replay::words(outcome).0.to_owned(),
             EffectOutcome::Failed(failure) => format!("failed: {failure}"),
             EffectOutcome::NotSent(why) => format!("not sent: {why}"),
+            EffectOutcome::DryRun => replay::words(outcome).0.to_owned(),
             EffectOutcome::InDoubt(why) => format!("in doubt: {why}"),
         };
         tracing::info!(
@@ -206,16 +240,27 @@ impl Scribe {
 }
 
 impl Ledger for Scribe {
-    fn intend<'a>(&'a self, intent: plugin_host::pool::Intent) -> BoxFuture<'a, Result<Intended, String>> {
+    fn recall<'a>(
+        &'a self,
+        intent: &'a plugin_host::pool::Intent,
+    ) -> BoxFuture<'a, Result<Option<Recalled>, String>> {
+        Box::pin(async move {
+            if self.delivery.cut_short == 0 {
+                return Ok(None);
+            }
+            self.earlier(intent, &replay::arguments(&intent.method, &intent.arguments)).await
+        })
+    }
+
+    fn intend<'a>(
+        &'a self,
+        intent: plugin_host::pool::Intent,
+        allowed: Allowed<'a>,
+    ) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
             let delivery = &self.delivery;
             let arguments = replay::arguments(&intent.method, &intent.arguments);
-            if delivery.cut_short > 0
-                && let Some(known) = self.earlier(&intent, &arguments).await?
-            {
-                return Ok(known);
-            }
-            let id = self.intended(&intent, arguments).await?;
+            let id = self.intended(&intent, arguments, Some(allowed)).await?;
             let (plugin, sequence) = (&delivery.installed.name, delivery.event.sequence);
             let target = target(&delivery.pool, &intent.method, &intent.arguments);
             // Not named `target`: in JSON lines that key is the part of the program that logs.
@@ -227,7 +272,34 @@ impl Ledger for Scribe {
                 target,
             });
             self.sent().insert(id.0, (intent.method, Instant::now()));
-            Ok(Intended::New(id.0))
+            Ok(id.0)
+        })
+    }
+
+    fn refused<'a>(&'a self, refusal: Refusal<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let delivery = &self.delivery;
+            {
+                let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                let object = refusal.object.unwrap_or_default();
+                let call = format!("{} {object} {}", refusal.method, refusal.reason);
+                if refused.len() >= REFUSALS_MAX || !refused.insert(call) {
+                    return;
+                }
+            }
+            let details = testimony::refusal(&self.within(), &delivery.pool.read(), &refusal);
+            let entry = journal::NewAudit {
+                at_micros: Timestamp::now().as_microsecond(),
+                kind: "refusal".to_owned(),
+                plugin: delivery.installed.name.clone(),
+                what: refusal.method.to_owned(),
+                object: refusal.object.unwrap_or_default().to_owned(),
+                details,
+                ..journal::NewAudit::default()
+            };
+            if let Err(error) = delivery.journal.post_audit(entry).await {
+                tracing::error!(plugin = delivery.installed.name, error = %error, "a refusal is missing in the audit");
+            }
         })
     }
 
@@ -240,7 +312,12 @@ impl Ledger for Scribe {
             let text = replay::to_json(&method, &outcome);
             delivery
                 .journal
-                .conclude(EffectId(effect), text, Timestamp::now().as_microsecond())
+                .conclude(
+                    EffectId(effect),
+                    text,
+                    testimony::outcome(&outcome),
+                    Timestamp::now().as_microsecond(),
+                )
                 .await
                 .map_err(|error| format!("recording the outcome of the call: {error}"))
         })

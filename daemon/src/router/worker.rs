@@ -24,7 +24,7 @@ use super::installed::Installed;
 use super::orders::{Ended, Figures, Orders, Version};
 use super::quarantine::{Fared, Quarantine, Turn};
 use super::queue::{Begun, Next, Queue};
-use super::{retry, translate};
+use super::{retry, terms, translate};
 use crate::feed::{LivePool, Recent, Tail};
 use crate::latency::Latency;
 use crate::pulse::Pulse;
@@ -106,6 +106,8 @@ impl Worker {
         let Version { installed, pools } = versions.borrow_and_update().clone();
         let progress = journal.progress(&installed.name, journal.last()).await;
         let progress = progress.map_err(|source| WorkerError { plugin: installed.name.clone(), source })?;
+        let taken_up = terms::take_up(journal, &installed).await;
+        taken_up.map_err(|source| WorkerError { plugin: installed.name.clone(), source })?;
         Ok(Worker {
             queue: Queue::new(progress.cursor, installed.concurrency),
             noted_cursor: progress.cursor,

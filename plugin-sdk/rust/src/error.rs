@@ -1,6 +1,7 @@
 //! Why something was not done.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::Value;
 
@@ -25,7 +26,8 @@ pub enum Fault {
 
 /// Why something was not done.
 ///
-/// `?` turns it into a [`Failure`](crate::Failure): a transport fault is tried again later, everything else is given up.
+/// `?` turns it into a [`Failure`](crate::Failure): a transport fault is tried again later, a budget that is used up when it has
+/// [room again](Error::wait), everything else is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     /// Whose fault it is.
@@ -57,6 +59,15 @@ impl Error {
     /// ```
     pub fn is_xapi(&self, code: &str) -> bool {
         self.fault == Fault::Xapi && self.code == code
+    }
+
+    /// How long to wait until a budget of the grant has room again; none for every other error, and for a budget that has
+    /// none in this run.
+    pub fn wait(&self) -> Option<Duration> {
+        match (self.fault, self.params.as_slice()) {
+            (Fault::Limit, [_, _, milliseconds]) => milliseconds.parse().ok().map(Duration::from_millis),
+            _ => None,
+        }
     }
 
     /// An error of the plugin's own side: something is not as it must be.

@@ -14,7 +14,7 @@ pub type Outcome = Result<(), Failure>;
 /// A delivery that did not work out.
 ///
 /// Any error becomes one by `?`. An [`Error`] of the SDK with a transport fault is tried again after
-/// [ten seconds](TRANSPORT_RETRY), since nothing was done and the pool may come back. Everything else is given up, with the
+/// [ten seconds](TRANSPORT_RETRY), since nothing was done and the pool may come back. A budget of the grant that has [room later](Error::wait) is waited for. Everything else is given up, with the
 /// error's text, its causes and its advice, since the same would fail again. Whoever knows better matches on the error and
 /// says so.
 ///
@@ -69,6 +69,9 @@ fn judge(error: &(dyn std::error::Error + 'static)) -> Failure {
     if let Some(error) = error.downcast_ref::<Error>() {
         return match error.fault {
             Fault::Transport => Failure::retry(TRANSPORT_RETRY, error.to_string()),
+            Fault::Limit if let Some(wait) = error.wait() => {
+                Failure::retry(wait, format!("{error}; {}", error.advice))
+            }
             _ if error.advice.is_empty() => Failure::GiveUp(error.to_string()),
             _ => Failure::GiveUp(format!("{error}; {}", error.advice)),
         };
@@ -98,6 +101,24 @@ mod tests {
         for fault in [Fault::Denied, Fault::Limit, Fault::Xapi, Fault::InDoubt, Fault::DryRun, Fault::Invalid]
         {
             assert!(matches!(Failure::from(error(fault, "")), Failure::GiveUp(_)), "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn a_budget_that_has_room_later_is_waited_for() {
+        let used_up = |params: &[&str]| {
+            let params = params.iter().map(|&param| param.to_owned()).collect();
+            Failure::from(Error { code: "LIMIT".into(), params, ..error(Fault::Limit, "raise it") })
+        };
+        assert_eq!(
+            used_up(&["VM.start", "per_minute", "1500"]),
+            Failure::retry(
+                Duration::from_millis(1500),
+                "a limit is used up: LIMIT (VM.start, per_minute, 1500); raise it"
+            )
+        );
+        for params in [&["VM.start", "per_event"][..], &["calls"], &["a", "b", "soon"]] {
+            assert!(matches!(used_up(params), Failure::GiveUp(_)), "{params:?}");
         }
     }
 

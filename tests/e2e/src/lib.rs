@@ -26,7 +26,7 @@ pub use operator::{Answer, Operator};
 pub use picture::differences;
 pub use programs::{command, guest, run, target, vm_keepalive, xapiary};
 pub use room::SmallDisk;
-pub use stored::{Stored, StoredChange, StoredEffect, forget_outcomes, set_schedules_back};
+pub use stored::{Stored, StoredChange, StoredEffect, forget_outcomes, meddle, set_schedules_back};
 pub use tls_front::{Authority, TlsFront, key_pair, other_key, own_certificate, tls12_secp384r1};
 pub use waiting::{LIMIT, until};
 pub use world::{PASSWORD, World, real_pools, repository};

@@ -73,6 +73,15 @@ pub fn forget_outcomes(folder: &Path) {
     connection.execute(forget, ()).expect("the journal can be changed");
 }
 
+/// Puts a hand into the file. No daemon may be running.
+///
+/// # Panics
+/// When the journal cannot be changed so.
+pub fn meddle(folder: &Path, sql: &str) {
+    let connection = Connection::open(folder.join("journal.db")).expect("the journal can be opened");
+    connection.execute_batch(sql).expect("the journal can be changed");
+}
+
 /// Takes back when schedules were last due, as if the daemon had not run for so long. None may be running.
 ///
 /// # Panics

@@ -29,7 +29,8 @@ fn may_know(package: &Package) -> Option<&'static [&'static str]> {
     Some(match folder.as_str() {
         "crates/xapi" | "crates/journal" | "plugin-sdk/macros" | "xtask" => &[],
         "plugin-sdk/rust" => &["xapiary-sdk-macros"],
-        "crates/plugin-host" | "crates/simulator" => &["xapi"],
+        "crates/grant" | "crates/simulator" => &["xapi"],
+        "crates/plugin-host" => &["xapi", "grant"],
         "daemon" => &["xapi", "journal", "plugin-host", "simulator"],
         "tests/guests" => &["xapiary-sdk"],
         plugin if plugin.starts_with("plugins/") => &["xapiary-sdk"],

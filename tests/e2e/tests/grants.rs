@@ -96,7 +96,7 @@ async fn a_plugin_that_runs_dry_has_its_calls_recorded_and_not_sent() {
     let effects = stored.all_effects();
     let outcomes: Vec<(&str, Option<&str>)> =
         effects.iter().map(|effect| (effect.method.as_str(), effect.outcome.as_deref())).collect();
-    assert_eq!(outcomes, [("VM.start", Some("not sent"))]);
+    assert_eq!(outcomes, [("VM.start", Some("dry run"))]);
     let calls = pool.calls();
     assert_eq!((calls.of("VM.start"), calls.of("Async.VM.start")), (0, 0));
     assert_eq!(state(&pool, &vm), "Halted");

@@ -142,7 +142,7 @@ async fn the_file_is_set_up_as_promised() {
     assert_eq!(word("journal_mode"), "wal");
     assert_eq!(number("auto_vacuum"), 2, "incremental");
     assert_eq!(number("application_id").to_be_bytes()[4..], *b"XAPJ");
-    assert_eq!(number("user_version"), 5);
+    assert_eq!(number("user_version"), 6);
     assert_eq!(word("integrity_check"), "ok");
     let loose: i64 = admin
         .query_row(

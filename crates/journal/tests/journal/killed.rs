@@ -147,7 +147,7 @@ async fn one_writer(journal: Journal, writer: u64) {
             let intent = Intent { plugin: plugin.clone(), sequence, attempt, ..Intent::default() };
             let effect = journal.intend(intent).await.unwrap();
             say(&format!("effect {effect} {sequence}"));
-            journal.conclude(effect, "ok".into(), 1).await.unwrap();
+            journal.conclude(effect, "ok".into(), String::new(), 1).await.unwrap();
             say(&format!("effect {effect} {sequence} concluded"));
             let done = StateWrite { key: "done".into(), value: Some(sequence.to_string().into_bytes()) };
             let finish = Finish {

@@ -373,7 +373,10 @@ impl Machine {
             Call::Conclude { id, outcome } => {
                 let outcome = outcome.to_string();
                 let expected = model.conclude(id, &outcome);
-                assert_eq!(verdict(journal.conclude(EffectId(id), outcome, 1).await), expected);
+                assert_eq!(
+                    verdict(journal.conclude(EffectId(id), outcome, String::new(), 1).await),
+                    expected
+                );
             }
             Call::Reopen(how) => self.reopen(how).await,
         }

@@ -148,7 +148,7 @@ async fn listings_are_had_beside_an_open_journal_and_after_it() {
     assert_eq!(beside.open_deliveries(Some("p".into()), 9).await.unwrap().len(), 1);
     let effect = Intent { plugin: "p".into(), sequence: 4, attempt: 1, ..Intent::default() };
     let id = journal.intend(effect).await.unwrap();
-    journal.conclude(id, "fine".into(), 3).await.unwrap();
+    journal.conclude(id, "fine".into(), String::new(), 3).await.unwrap();
     let conclusion = Some(Conclusion { outcome: "fine".into(), at_micros: 3 });
     assert_eq!(beside.effects("p", 4).await.unwrap()[0].conclusion, conclusion);
     journal.close().await.unwrap();

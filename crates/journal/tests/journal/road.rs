@@ -207,6 +207,7 @@ async fn an_effect_is_told_before_and_after() {
         method: "VM.start".into(),
         arguments: "[1]".into(),
         at_micros: 5,
+        ..Intent::default()
     };
     journal.post_start("p", 1, 1).await.unwrap();
     let first = journal.intend(intent(1, 0)).await.unwrap();
@@ -215,15 +216,18 @@ async fn an_effect_is_told_before_and_after() {
     assert!(matches!(journal.intend(intent(1, 1)).await, Err(Error::EffectKnown { index: 1, .. })));
     assert_eq!(journal.listings().counts().await.unwrap().effects_in_doubt, 2);
 
-    journal.conclude(first, "ok".into(), 6).await.unwrap();
-    journal.conclude(first, "ok".into(), 7).await.unwrap();
-    assert!(matches!(journal.conclude(first, "else".into(), 8).await, Err(Error::EffectConcluded { .. })));
+    journal.conclude(first, "ok".into(), "fine".into(), 6).await.unwrap();
+    journal.conclude(first, "ok".into(), "fine".into(), 7).await.unwrap();
     assert!(matches!(
-        journal.conclude(EffectId(99), "ok".into(), 8).await,
+        journal.conclude(first, "else".into(), String::new(), 8).await,
+        Err(Error::EffectConcluded { .. })
+    ));
+    assert!(matches!(
+        journal.conclude(EffectId(99), "ok".into(), String::new(), 8).await,
         Err(Error::UnknownEffect { id: 99 })
     ));
     assert!(matches!(
-        journal.conclude(EffectId(u64::MAX), "ok".into(), 8).await,
+        journal.conclude(EffectId(u64::MAX), "ok".into(), String::new(), 8).await,
         Err(Error::UnknownEffect { .. })
     ));
 

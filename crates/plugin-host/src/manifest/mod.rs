@@ -2,6 +2,7 @@
 //!
 //! A manifest asks, it never grants: what the plugin may do is decided by the administrator's [`Grant`](crate::Grant).
 
+mod missing;
 mod read;
 mod secrets;
 mod settings;

@@ -7,8 +7,8 @@ use super::settings::{Setting, SettingKind};
 use super::subscribe::subscriptions;
 use super::toml_reader::{Reader, kind_of};
 use super::{Manifest, ManifestProblem, Request};
-use crate::nearest::hint;
 use crate::version::Version;
+use grant::nearest::hint;
 
 const KEYS: &[&str] =
     &["name", "version", "contract", "description", "subscribe", "request", "settings", "secrets"];
@@ -73,7 +73,7 @@ fn requests(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<Request> {
         let call = reader.required_text(inner, "call", "[[request]]", at);
         let reason = reader.required_text(inner, "reason", "[[request]]", at);
         if let (Some(call), Some(reason)) = (call, reason) {
-            match crate::grant::Pattern::parse(&call) {
+            match grant::Pattern::parse(&call) {
                 Ok(_) => requests.push(Request { call, reason }),
                 Err(problem) => reader.problem(at, problem),
             }

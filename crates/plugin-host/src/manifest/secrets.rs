@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use toml::de::DeTable;
 
 use super::toml_reader::Reader;
-use crate::nearest::hint;
+use grant::nearest::hint;
 
 /// One secret that a plugin wants to be given.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::nearest::hint;
+use grant::nearest::hint;
 
 /// One setting that a plugin knows.
 #[derive(Debug, Clone, PartialEq)]

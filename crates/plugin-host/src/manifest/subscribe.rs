@@ -8,9 +8,9 @@ use xapi::model::schema;
 
 use super::toml_reader::Reader;
 use crate::event::Operation;
-use crate::nearest::hint;
 use crate::schedule::{Schedule, ScheduleError};
 use crate::subscription::{AlertInterest, Interest, ObjectInterest, Subscription, target};
+use grant::nearest::hint;
 
 /// What says what a subscription is about, with the keys that narrow it.
 const KINDS: [(&str, &[&str]); 5] = [

@@ -3,7 +3,7 @@
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::ManifestProblem;
-use crate::nearest::hint;
+use grant::nearest::hint;
 
 pub(super) struct Reader<'t> {
     text: &'t str,

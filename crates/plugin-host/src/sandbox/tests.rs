@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::RwLock;
 use std::time::Duration;
 
+use grant::{Grant, RawAllow, RawGrant, RawRead};
 use smol_str::SmolStr;
 use xapi::model::{Record, World};
 use xapi::{Failure, Struct, Value as Raw};
@@ -12,16 +13,20 @@ use super::*;
 use crate::contract::xapiary::plugin::types::{Error, Fault, Value};
 use crate::contract::xapiary::plugin::{calls, events, objects, settings, store};
 use crate::event::{Ending, Event, Origin, Subject, TaskOutcome, Tick};
-use crate::grant::{Grant, RawAllow, RawGrant, RawRead};
 use crate::limits::Limits;
-use crate::pool::{BoxFuture, CallError, EffectOutcome, Intended, Intent, LogSink, TaskState};
+use crate::pool::{
+    Allowed, BoxFuture, CallError, EffectOutcome, Intent, LogSink, Recalled, Refusal, TaskState,
+};
 use crate::report::LogLine;
+use crate::spending::Spending;
 
 #[derive(Default)]
 struct Outside {
     world: RwLock<World>,
     answers: Mutex<VecDeque<Result<Raw, CallError>>>,
     seen: Mutex<Vec<String>>,
+    record: Mutex<VecDeque<Recalled>>,
+    heard: Mutex<Vec<String>>,
     keys: Vec<String>,
 }
 
@@ -69,8 +74,22 @@ impl Pool for Outside {
 }
 
 impl Ledger for Outside {
-    fn intend<'a>(&'a self, _: Intent) -> BoxFuture<'a, Result<Intended, String>> {
-        Box::pin(async { Ok(Intended::New(1)) })
+    fn recall<'a>(&'a self, _: &'a Intent) -> BoxFuture<'a, Result<Option<Recalled>, String>> {
+        Box::pin(async { Ok(self.record.lock().unwrap().pop_front()) })
+    }
+
+    fn intend<'a>(&'a self, intent: Intent, allowed: Allowed<'a>) -> BoxFuture<'a, Result<u64, String>> {
+        let object = intent.object.unwrap_or_default();
+        let line = format!("{} {} on {object} by {}", intent.index, intent.method, allowed.text);
+        self.heard.lock().unwrap().push(line);
+        Box::pin(async { Ok(1) })
+    }
+
+    fn refused<'a>(&'a self, refusal: Refusal<'a>) -> BoxFuture<'a, ()> {
+        let object = refusal.object.unwrap_or_default();
+        let line = format!("{} on {object} refused: {}", refusal.method, refusal.reason);
+        self.heard.lock().unwrap().push(line);
+        Box::pin(async {})
     }
 
     fn conclude<'a>(&'a self, _: u64, _: EffectOutcome) -> BoxFuture<'a, Result<(), String>> {
@@ -117,8 +136,12 @@ fn raw_grant() -> RawGrant {
     RawGrant {
         file: "plugins/test.toml".into(),
         allow: vec![
-            RawAllow { call: vec!["VM.clone".into()], on: None },
-            RawAllow { call: vec!["VM.start".into()], on: Some("self.name_label == \"copy\"".into()) },
+            RawAllow { call: vec!["VM.clone".into()], ..RawAllow::default() },
+            RawAllow {
+                call: vec!["VM.start".into()],
+                on: Some("self.name_label == \"copy\"".into()),
+                ..RawAllow::default()
+            },
         ],
         read: vec![RawRead { class: vec!["VM".into()], fields: vec!["uuid".into(), "name_label".into()] }],
     }
@@ -153,6 +176,7 @@ fn sandbox_with(grant: &RawGrant, outside: Outside) -> (Sandbox, Arc<Outside>) {
     let event = sandbox_event();
     let terms = Terms {
         grant: Grant::compile(grant).unwrap(),
+        spending: Spending::default(),
         settings: serde_json::Map::new(),
         secrets: BTreeMap::from([("token".to_owned(), "s3cret".into())]),
         limits: Limits::default(),
@@ -450,5 +474,122 @@ async fn a_filter_with_a_hostile_pattern_is_refused_at_once_and_paid_for() {
         assert_eq!((refused.fault, refused.code.as_str()), (Fault::Invalid, "BAD_FILTER"), "{pattern}");
         assert!(refused.advice.contains("too large"), "{}", refused.advice);
         assert!(sandbox.meter.cpu > before);
+    }
+}
+
+/// A sandbox that may clone with a budget.
+fn budgeted(rule: RawAllow, outside: Outside) -> (Sandbox, Arc<Outside>) {
+    let rule = RawAllow { call: vec!["VM.clone".into()], ..rule };
+    let read = raw_grant().read;
+    sandbox_with(&RawGrant { file: "plugins/test.toml".into(), allow: vec![rule], read }, outside)
+}
+
+async fn clone_of(sandbox: &mut Sandbox, reference: &str) -> Result<Value, Error> {
+    let object = sandbox.handles.issue("VM", reference);
+    let arguments = vec![Value::Reference(object), Value::Text("copy".into())];
+    calls::Host::call(sandbox, "VM.clone".into(), arguments).await.unwrap()
+}
+
+fn answering(times: usize) -> Outside {
+    let answers = (0..times).map(|_| Ok("OpaqueRef:new".into())).collect();
+    Outside { answers: Mutex::new(answers), ..Outside::default() }
+}
+
+#[tokio::test]
+async fn a_budget_that_is_used_up_is_a_limit_that_says_when_to_come_again() {
+    let (mut sandbox, outside) =
+        budgeted(RawAllow { per_minute: Some(1), ..RawAllow::default() }, answering(1));
+    clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap();
+    let refused = clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap_err();
+    assert_eq!((refused.fault, refused.code.as_str()), (Fault::Limit, "LIMIT"));
+    assert_eq!(refused.params[..2], ["VM.clone", "per_minute"]);
+    let wait: u64 = refused.params[2].parse().unwrap();
+    assert!((1..=60_001).contains(&wait), "{wait}");
+    assert!(
+        refused.advice.contains("[[allow]] 1 of plugins/test.toml covers the call"),
+        "{}",
+        refused.advice
+    );
+    assert_eq!(*outside.seen.lock().unwrap(), ["VM.clone"], "it was not sent");
+    assert_eq!(
+        *outside.heard.lock().unwrap(),
+        ["0 VM.clone on u-twin by call = [\"VM.clone\"]", "VM.clone on u-twin refused: over-budget",]
+    );
+    assert_eq!(sandbox.meter.refused_calls, 1);
+}
+
+#[tokio::test]
+async fn what_is_answered_from_the_record_takes_from_the_run_alone() {
+    let rule = || RawAllow {
+        per_event: Some(2),
+        per_minute: Some(1),
+        objects_per_hour: Some(1),
+        ..RawAllow::default()
+    };
+    let outside = answering(1);
+    let earlier = Recalled::Concluded(EffectOutcome::Succeeded("OpaqueRef:old".into()));
+    outside.record.lock().unwrap().push_back(earlier.clone());
+    let (mut sandbox, outside) = budgeted(rule(), outside);
+    clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap();
+    assert_eq!(outside.seen.lock().unwrap().len(), 0, "it is answered from the record");
+    clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap();
+    assert_eq!(*outside.heard.lock().unwrap(), ["1 VM.clone on u-twin by call = [\"VM.clone\"]"]);
+    let refused = clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap_err();
+    assert_eq!(
+        refused.params,
+        ["VM.clone", "per_event"],
+        "two calls in this run, one of them from the record"
+    );
+
+    // Also when the budget is used up by now.
+    let outside = Outside::default();
+    outside.record.lock().unwrap().push_back(earlier);
+    let (mut sandbox, outside) = budgeted(rule(), outside);
+    let past = crate::Past {
+        rule: "call = [\"VM.clone\"]".into(),
+        object: Some("u-other".into()),
+        age: Duration::from_secs(30),
+    };
+    let strange = crate::Past { rule: "another rule".into(), ..past.clone() };
+    sandbox.terms.spending.restore(&sandbox.terms.grant, [strange, past]);
+    clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap();
+    let refused = clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap_err();
+    assert_eq!(refused.params[1], "objects_per_hour", "what was allowed before a restart counts");
+    assert!(outside.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_call_keeps_its_place_whether_or_not_others_are_refused() {
+    let (mut sandbox, outside) = budgeted(
+        RawAllow { on: Some("self.uuid == \"u-twin\"".into()), ..RawAllow::default() },
+        answering(1),
+    );
+    let h = sandbox.handles.issue("host", "OpaqueRef:h");
+    let refused = calls::Host::call(&mut sandbox, "host.disable".into(), vec![Value::Reference(h)]).await;
+    assert_eq!(refused.unwrap().unwrap_err().fault, Fault::Denied);
+    clone_of(&mut sandbox, "OpaqueRef:a").await.unwrap();
+    let heard = outside.heard.lock().unwrap().clone();
+    assert_eq!(heard[0], "host.disable on u-h refused: no-rule");
+    assert!(heard[1].starts_with("1 VM.clone on u-twin"), "{heard:?}");
+}
+
+#[tokio::test]
+async fn only_a_plugin_that_runs_dry_is_watched_while_it_reads() {
+    for dry_run in [false, true] {
+        let (mut sandbox, _) = sandbox(Outside::default());
+        let terms = Arc::get_mut(&mut sandbox.terms).unwrap();
+        terms.dry_run = dry_run;
+        let vm = objects::Host::by_uuid(&mut sandbox, "VM".into(), "u-twin".into()).await.unwrap();
+        let vm = vm.unwrap().unwrap();
+        let again = || Resource::new_borrow(vm.rep());
+        objects::HostObject::get(&mut sandbox, again(), "name_label".into()).await.unwrap().unwrap();
+        // What it is not shown it wanted all the same.
+        let hidden = objects::HostObject::get(&mut sandbox, again(), "tags".into()).await.unwrap();
+        assert!(hidden.is_err());
+        objects::Host::find(&mut sandbox, "host".into(), String::new(), 1, None).await.unwrap().unwrap_err();
+        let seen = format!("{:?}", sandbox.reads);
+        let expected =
+            if dry_run { r#"{"VM": {"name_label", "tags", "uuid"}, "host": {"uuid"}}"# } else { "{}" };
+        assert_eq!(seen, expected);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plugin_host::Outcome;
-use plugin_host::pool::{CallError, EffectOutcome, Intended, TaskState};
+use plugin_host::pool::{CallError, EffectOutcome, Recalled, TaskState};
 use plugin_host::report::Source;
 use serde_json::json;
 use xapi::{Failure, Value};
@@ -130,9 +130,9 @@ async fn a_call_without_an_answer_is_in_doubt() {
 #[tokio::test]
 async fn a_recorded_effect_is_not_sent_again() {
     for (record, outcome) in [
-        (Intended::Concluded(EffectOutcome::Succeeded(Value::VOID)), "Done"),
-        (Intended::Concluded(EffectOutcome::Failed(Failure::new("NO", ["x"]))), "NO"),
-        (Intended::InDoubt("the daemon stopped".into()), "IN_DOUBT"),
+        (Recalled::Concluded(EffectOutcome::Succeeded(Value::VOID)), "Done"),
+        (Recalled::Concluded(EffectOutcome::Failed(Failure::new("NO", ["x"]))), "NO"),
+        (Recalled::InDoubt("the daemon stopped".into()), "IN_DOUBT"),
     ] {
         let stage = tagging();
         stage.ledger.record.lock().unwrap().push_back(record.clone());
@@ -186,7 +186,7 @@ async fn a_task_is_started_and_waited_for() {
 #[tokio::test]
 async fn a_redelivery_gets_the_same_task_back() {
     let stage = rebooting();
-    let record = Intended::Concluded(EffectOutcome::Started("OpaqueRef:task-1".into()));
+    let record = Recalled::Concluded(EffectOutcome::Started("OpaqueRef:task-1".into()));
     stage.ledger.record.lock().unwrap().push_back(record);
     stage
         .pool

@@ -34,7 +34,7 @@ fn stage() -> Stage {
 async fn the_shipped_grant_gives_what_the_plugin_asks_for() {
     let plugin = guest("vm_keepalive");
     let grant = plugin_host::Grant::compile(&shipped()).unwrap();
-    assert_eq!(grant.missing(plugin.manifest()), None);
+    assert_eq!(plugin.manifest().missing(&grant), None);
 }
 
 #[tokio::test]

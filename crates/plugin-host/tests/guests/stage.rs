@@ -8,10 +8,11 @@ use std::time::Duration;
 use plugin_host::event::{Change, Operation, Origin, Subject};
 use plugin_host::grant::{RawAllow, RawGrant, RawRead};
 use plugin_host::pool::{
-    BoxFuture, CallError, EffectOutcome, Intended, Intent, Ledger, LogSink, Pool, StateReader, TaskState,
+    Allowed, BoxFuture, CallError, EffectOutcome, Intent, Ledger, LogSink, Pool, Recalled, Refusal,
+    StateReader, TaskState,
 };
 use plugin_host::report::{LogLine, StateWrite};
-use plugin_host::{Delivery, Event, Grant, Host, Limits, Options, Plugin, Report, Terms};
+use plugin_host::{Delivery, Event, Grant, Host, Limits, Options, Plugin, Report, Spending, Terms};
 use smol_str::SmolStr;
 use xapi::model::{Record, World};
 use xapi::{Struct, Value};
@@ -144,22 +145,38 @@ impl Pool for FakePool {
 /// Remembers intents, and answers with what a test has on record.
 #[derive(Default)]
 pub(crate) struct FakeLedger {
-    pub(crate) record: Mutex<VecDeque<Intended>>,
+    pub(crate) record: Mutex<VecDeque<Recalled>>,
     pub(crate) intents: Mutex<Vec<Intent>>,
+    /// The rules that allowed them.
+    pub(crate) rules: Mutex<Vec<String>>,
+    /// Why calls were refused, and on what.
+    pub(crate) refusals: Mutex<Vec<String>>,
     pub(crate) outcomes: Mutex<Vec<(u64, EffectOutcome)>>,
     pub(crate) broken: bool,
 }
 
 impl Ledger for FakeLedger {
-    fn intend<'a>(&'a self, intent: Intent) -> BoxFuture<'a, Result<Intended, String>> {
+    fn recall<'a>(&'a self, _: &'a Intent) -> BoxFuture<'a, Result<Option<Recalled>, String>> {
+        Box::pin(async move { Ok(self.record.lock().unwrap().pop_front()) })
+    }
+
+    fn intend<'a>(&'a self, intent: Intent, allowed: Allowed<'a>) -> BoxFuture<'a, Result<u64, String>> {
         Box::pin(async move {
             if self.broken {
                 return Err("the disk is full".to_owned());
             }
+            self.rules.lock().unwrap().push(format!("{}: {}", allowed.place, allowed.text));
             let mut intents = self.intents.lock().unwrap();
             intents.push(intent);
-            let new = Intended::New(intents.len() as u64);
-            Ok(self.record.lock().unwrap().pop_front().unwrap_or(new))
+            Ok(intents.len() as u64)
+        })
+    }
+
+    fn refused<'a>(&'a self, refusal: Refusal<'a>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let Refusal { method, object, reason, .. } = refusal;
+            let line = format!("{method} on {}: {reason}", object.unwrap_or("nothing"));
+            self.refusals.lock().unwrap().push(line);
         })
     }
 
@@ -231,6 +248,7 @@ pub(crate) struct Stage {
     pub(crate) grant: RawGrant,
     pub(crate) settings: serde_json::Value,
     pub(crate) limits: Limits,
+    pub(crate) dry_run: bool,
     pub(crate) event: Event,
 }
 
@@ -276,12 +294,14 @@ impl Stage {
                 .reading(&["VM", "host"], &["*"]),
             settings: serde_json::json!({}),
             limits: Limits::default(),
+            dry_run: false,
             event,
         }
     }
 
     pub(crate) fn allowing(mut self, method: &str, on: Option<&str>) -> Self {
-        self.grant.allow.push(RawAllow { call: vec![method.into()], on: on.map(str::to_owned) });
+        let on = on.map(str::to_owned);
+        self.grant.allow.push(RawAllow { call: vec![method.into()], on, ..RawAllow::default() });
         self
     }
 
@@ -309,10 +329,11 @@ impl Stage {
             log: self.ears.clone(),
             terms: Arc::new(Terms {
                 grant: Grant::compile(&self.grant).unwrap(),
+                spending: Spending::default(),
                 settings: plugin.manifest().settle(self.settings.as_object().unwrap()).unwrap(),
                 secrets: BTreeMap::new(),
                 limits: self.limits.clone(),
-                dry_run: false,
+                dry_run: self.dry_run,
             }),
         }
     }

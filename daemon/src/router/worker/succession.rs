@@ -12,6 +12,7 @@ use journal::Error;
 
 use super::{Doubts, Quarantine, Queue, Worker};
 use crate::router::orders::Version;
+use crate::router::terms;
 
 impl Worker {
     /// Takes up the newest version, once it may be.
@@ -31,8 +32,15 @@ impl Worker {
             }
             return Ok(());
         }
+        let successor = successor.clone();
         if !same && !self.requeue().await? {
             return Ok(());
+        }
+        match terms::take_up(&self.shared.journal, &successor.installed).await {
+            Ok(()) => {}
+            // The journal cannot say for now; nothing is changed.
+            Err(error) if error.is_passing() => return Ok(()),
+            Err(error) => return Err(error),
         }
         let Some(Version { installed, pools }) = self.successor.take() else { return Ok(()) };
         self.queue.set_bound(installed.concurrency);

@@ -62,8 +62,8 @@ impl Pattern {
         &self.0
     }
 
-    /// The methods that it stands for.
-    pub(crate) fn methods(&self) -> impl Iterator<Item = (String, &'static Class, &'static Method)> {
+    /// The methods that it stands for, each with its whole name.
+    pub fn methods(&self) -> impl Iterator<Item = (String, &'static Class, &'static Method)> {
         schema::classes()
             .iter()
             .flat_map(|class| class.methods.iter().map(move |method| (class, method)))

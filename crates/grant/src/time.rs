@@ -1,7 +1,7 @@
 //! XAPI's compact dates and RFC 3339, both ways.
 
 /// A date as XAPI writes it, as RFC 3339 in UTC. What is no date stays as it came.
-pub(crate) fn to_rfc3339(text: &str) -> String {
+pub fn to_rfc3339(text: &str) -> String {
     let bytes = text.as_bytes();
     let compact =
         bytes.len() >= 17 && bytes[..8].iter().all(u8::is_ascii_digit) && bytes[8] == b'T' && text.is_ascii();
@@ -13,7 +13,7 @@ pub(crate) fn to_rfc3339(text: &str) -> String {
 }
 
 /// An RFC 3339 moment as XAPI writes dates: compact, UTC, whole seconds.
-pub(crate) fn from_rfc3339(text: &str) -> Result<String, jiff::Error> {
+pub fn from_rfc3339(text: &str) -> Result<String, jiff::Error> {
     let moment: jiff::Timestamp = text.parse()?;
     Ok(moment.strftime("%Y%m%dT%H:%M:%SZ").to_string())
 }

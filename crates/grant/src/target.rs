@@ -4,7 +4,7 @@ use xapi::Value;
 use xapi::model::schema::Parameter;
 use xapi::model::{Method, Record, Type, World};
 
-use super::is_null;
+use crate::is_null;
 
 /// The object that a call acts on, as far as it is known.
 #[derive(Debug, Clone, Copy)]

@@ -1,24 +1,29 @@
 //! Conditions in CEL over records: compiled once, checked against the schema, evaluated without I/O.
 //!
-//! A condition sees `self`, the record, as a map by field name; references are texts as
-//! the caller words them, wherever they stand, dates are RFC 3339. Only the
-//! fields that it names are converted. Whatever goes wrong while evaluating means that it does not hold.
+//! A condition sees `self`, the record, as a map by field name; dates are RFC 3339. Only the fields that it names are
+//! converted. A reference is a text as the caller words it, wherever it stands; where references are followed, one that a
+//! dot comes after is the object that it points at: `self.VM.tags` of a VBD. Whatever goes wrong while evaluating means
+//! that it does not hold.
 
+mod paths;
 mod patterns;
+mod wording;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
-use cel::objects::{Key, Map, Value as Cel};
+use cel::objects::Value as Cel;
 use cel::{Context, Env, ExecutionError, Program};
-use xapi::Value;
-use xapi::model::{Class, Record, Type, schema};
+use xapi::model::{Class, Method, Record, Type, schema};
 
+pub use self::paths::Paths;
 use self::patterns::{Collecting, Patterns};
+pub use self::wording::Wording;
+use self::wording::{blank, map, of_record, to_cel};
+use crate::Call;
 use crate::nearest::hint;
-use crate::time::to_rfc3339;
-use crate::veil::replaced;
+use crate::target::{parameters, target_parameter};
 
 /// Longest condition, in bytes: room for any that a person can read.
 const SOURCE_MAX: usize = 4096;
@@ -33,16 +38,17 @@ const PARSER_STACK: usize = 64 * 1024 * 1024;
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// A compiled condition.
-pub(crate) struct Condition {
+pub struct Condition {
     source: String,
     program: Program,
-    fields: Uses,
+    /// What it reads, by the names that it may use: `self`, `args`, `value`.
+    roots: BTreeMap<String, Paths>,
     patterns: Patterns,
 }
 
 /// Which fields of `self` a condition reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Uses {
+pub enum Uses {
     /// These.
     Named(BTreeSet<String>),
     /// It cannot be told: `self` is used as a whole.
@@ -64,11 +70,14 @@ pub struct ConditionError {
 }
 
 /// What a condition is compiled for.
-pub(crate) struct Scope<'s> {
-    /// Names besides `self` that it may use.
-    pub variables: &'s [&'s str],
-    /// Classes that `self` can be of; empty when not known. A field must exist in one of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'s> {
+    /// Classes that `self` can be of. A field must exist in one of them.
     pub classes: &'s [&'static Class],
+    /// The methods whose arguments are `args`, by name. With any, references are followed; with none, there is no `args`.
+    pub calls: &'s [&'static Method],
+    /// The argument that is also `value`.
+    pub argument: Option<&'s str>,
     /// How deeply `exists`, `all`, `map` and `filter` may be nested: each level multiplies the work.
     pub nesting: usize,
 }
@@ -82,7 +91,11 @@ impl std::fmt::Debug for Condition {
 impl Condition {
     /// Compiles a condition. Safe on any text: what could overflow a stack is refused, and the parser, which is
     /// not ours and recurses, gets a thread with a large stack for itself.
-    pub(crate) fn compile(source: &str, scope: &Scope<'_>) -> Result<Condition, ConditionError> {
+    ///
+    /// # Errors
+    ///
+    /// [`ConditionError`] says where it is wrong, and what to write instead.
+    pub fn compile(source: &str, scope: &Scope<'_>) -> Result<Condition, ConditionError> {
         let wrong = |what: &str| ConditionError {
             expression: source.chars().take(80).collect(),
             line: 1,
@@ -126,8 +139,7 @@ impl Condition {
         let mut reading = Reading {
             scope,
             bound: Vec::new(),
-            fields: BTreeSet::new(),
-            whole: false,
+            roots: BTreeMap::new(),
             patterns: Collecting::default(),
             fault: None,
             depth: 0,
@@ -137,54 +149,88 @@ impl Condition {
             let at = program.source_info().offset_for(id).map_or(0, |(start, _)| start as usize);
             return Err(wrong(place(source, at), what));
         }
-        let fields = if reading.whole { Uses::Everything } else { Uses::Named(reading.fields) };
-        let condition =
-            Condition { source: source.to_owned(), program, fields, patterns: reading.patterns.finish() };
+        let Reading { roots, patterns, .. } = reading;
+        let condition = Condition { source: source.to_owned(), program, roots, patterns: patterns.finish() };
         condition.try_out(scope).map_err(|what| wrong((1, 1), what))?;
         Ok(condition)
     }
 
-    /// Which fields it reads.
-    pub(crate) fn fields(&self) -> &Uses {
-        &self.fields
+    /// Which fields of `self` it reads.
+    #[must_use]
+    pub fn fields(&self) -> Uses {
+        let own = self.paths("self");
+        if own.all() { Uses::Everything } else { Uses::Named(own.names()) }
+    }
+
+    /// Whether it says anything about an object, so that it needs one.
+    #[must_use]
+    pub fn reads_object(&self) -> bool {
+        self.roots.contains_key("self")
+    }
+
+    /// What it reads below `self`, `args` or `value`.
+    #[must_use]
+    pub fn paths(&self, root: &str) -> &Paths {
+        self.roots.get(root).unwrap_or(Paths::none())
     }
 
     /// The text as given.
-    pub(crate) fn source(&self) -> &str {
+    #[must_use]
+    pub fn source(&self) -> &str {
         &self.source
     }
 
-    /// Whether it holds for a record. `visible` hides fields; `reference` words references; `others` binds the
-    /// further variables. An error means that it does not hold, and is for a person to read.
-    pub(crate) fn holds(
+    /// Whether it holds for a record. `visible` hides fields.
+    ///
+    /// # Errors
+    ///
+    /// It could not be evaluated, so it does not hold; the text is for a person.
+    pub fn holds(
         &self,
         record: &Record,
         visible: &dyn Fn(&str) -> bool,
-        reference: &dyn Fn(&str) -> String,
-        others: Vec<(&str, Cel)>,
+        wording: &Wording<'_>,
     ) -> Result<bool, String> {
-        let class = schema::class(&record.class);
-        let mut own = HashMap::new();
-        for (name, value) in record.iter() {
-            let wanted = match &self.fields {
-                Uses::Named(names) => names.contains(name),
-                Uses::Everything => true,
-            };
-            if wanted && visible(name) {
-                let kind = class.and_then(|class| class.field(name)).map(|field| &field.kind);
-                own.insert(Key::String(Arc::new(name.to_string())), to_cel(kind, value, reference));
-            }
-        }
-        self.run(own, others).map_err(|error| error.to_string())
+        let own = of_record(record, self.paths("self"), visible, wording);
+        self.run(vec![("self", own)]).map_err(|error| error.to_string())
     }
 
-    fn run(&self, own: HashMap<Key, Cel>, others: Vec<(&str, Cel)>) -> Result<bool, ExecutionError> {
+    /// Whether it holds for a call that acts on `record`, where the call acts on one; `argument` is the one that `value`
+    /// stands for.
+    ///
+    /// # Errors
+    ///
+    /// As [`holds`](Self::holds).
+    pub fn holds_for_call(
+        &self,
+        call: &Call<'_>,
+        record: Option<&Record>,
+        argument: Option<(&Type, &xapi::Value)>,
+        wording: &Wording<'_>,
+    ) -> Result<bool, String> {
+        let own = self.paths("self");
+        let own = record.map_or_else(|| map([]), |record| of_record(record, own, &|_| true, wording));
+        let mut variables = vec![("self", own)];
+        if self.roots.contains_key("args") {
+            let args = self.paths("args");
+            let named = call.arguments().filter(|(parameter, _)| args.wants(parameter.name));
+            let named = named.map(|(parameter, value)| {
+                (parameter.name, to_cel(Some(&parameter.kind), value, args.below(parameter.name), wording))
+            });
+            variables.push(("args", map(named)));
+        }
+        if let Some((kind, value)) = argument {
+            variables.push(("value", to_cel(Some(kind), value, self.paths("value"), wording)));
+        }
+        self.run(variables).map_err(|error| error.to_string())
+    }
+
+    fn run(&self, variables: Vec<(&str, Cel)>) -> Result<bool, ExecutionError> {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        context.add_variable_from_value("self", Cel::Map(Map { map: Arc::new(own) }));
         self.patterns
             .declare(&mut context)
             .map_err(|error| ExecutionError::function_error("matches", error))?;
-        for (name, value) in others {
+        for (name, value) in variables {
             context.add_variable_from_value(name, value);
         }
         match self.program.execute(&context)? {
@@ -196,20 +242,33 @@ impl Condition {
         }
     }
 
-    /// Runs it once on an empty record of each class, to find what only evaluation can find: unknown functions,
-    /// operators that do not fit the fields' types, results that are no truth value. Missing map keys and the like
-    /// are no fault here.
+    /// Runs it once on an empty record of each class, or with blank arguments of each method, to find what only
+    /// evaluation can find: unknown functions, operators that do not fit the types, results that are no truth value.
+    /// One that it fits is enough. Missing map keys and the like are no fault here.
     fn try_out(&self, scope: &Scope<'_>) -> Result<(), String> {
-        let mut faults = Vec::new();
-        for class in scope.classes {
-            let own = class
-                .fields
-                .iter()
-                .map(|field| (Key::String(Arc::new(field.name.to_owned())), blank(&field.kind)))
-                .collect();
-            let others =
-                scope.variables.iter().map(|name| (*name, Cel::Map(Map { map: Arc::default() }))).collect();
-            match self.run(own, others) {
+        let blank_of = |class: Option<&Class>| {
+            let fields = class.map_or(&[][..], |class| class.fields);
+            let paths = self.paths("self");
+            map(fields.iter().map(|field| (field.name, blank(&field.kind, paths.below(field.name)))))
+        };
+        let args = self.paths("args");
+        let with_class = |class: &&'static Class| vec![("self", blank_of(Some(class)))];
+        let with_method = |method: &&'static Method| {
+            let class = target_parameter(method).and_then(|(_, class)| schema::class(class));
+            let given = parameters(method)
+                .map(|parameter| (parameter.name, blank(&parameter.kind, args.below(parameter.name))));
+            let mut variables = vec![("self", blank_of(class)), ("args", map(given))];
+            if let Some(argument) = scope.argument {
+                let parameter = parameters(method).find(|parameter| parameter.name == argument)?;
+                variables.push(("value", blank(&parameter.kind, self.paths("value"))));
+            }
+            Some(variables)
+        };
+        let classes = scope.classes.iter().filter(|_| scope.calls.is_empty()).map(with_class);
+        let trials = classes.chain(scope.calls.iter().filter_map(with_method));
+        let mut first = None;
+        for variables in trials {
+            match self.run(variables) {
                 // What an empty record lacks, a real one may have.
                 Err(
                     ExecutionError::NoSuchKey(_)
@@ -220,10 +279,10 @@ impl Condition {
                     | ExecutionError::FunctionError { .. },
                 )
                 | Ok(_) => return Ok(()),
-                Err(error) => faults.push(error.to_string()),
+                Err(error) => first = first.or_else(|| Some(error.to_string())),
             }
         }
-        faults.into_iter().next().map_or(Ok(()), Err)
+        first.map_or(Ok(()), Err)
     }
 }
 
@@ -242,12 +301,11 @@ fn place(source: &str, at: usize) -> (usize, usize) {
     (1 + before.matches('\n').count(), 1 + column)
 }
 
-/// Walks an expression and notes which fields of `self` it reads and the first fault.
+/// Walks an expression and notes what it reads and the first fault.
 struct Reading<'s> {
     scope: &'s Scope<'s>,
     bound: Vec<String>,
-    fields: BTreeSet<String>,
-    whole: bool,
+    roots: BTreeMap<String, Paths>,
     patterns: Collecting,
     fault: Option<(u64, String)>,
     depth: usize,
@@ -273,11 +331,9 @@ impl Reading<'_> {
     fn inner(&mut self, node: &IdedExpr, nesting: usize) {
         match &node.expr {
             Expr::Ident(name) => self.name(node.id, name),
-            Expr::Select(select) => match &select.operand.expr {
-                Expr::Ident(name) if name == "self" && !self.bound.iter().any(|bound| bound == name) => {
-                    self.field(node.id, &select.field);
-                }
-                _ => self.expression(&select.operand, nesting),
+            Expr::Select(select) => match self.path(node) {
+                Some((root, path)) => self.reads(node.id, root, &path),
+                None => self.expression(&select.operand, nesting),
             },
             Expr::Call(call) => {
                 for inner in call.target.iter().map(AsRef::as_ref).chain(&call.args) {
@@ -340,78 +396,88 @@ impl Reading<'_> {
         if self.bound.iter().any(|bound| bound == name) || name.starts_with('@') || TYPES.contains(&name) {
             return;
         }
-        if name == "self" {
-            self.whole = true;
-        } else if !self.scope.variables.contains(&name) {
-            let hint = hint(name, self.scope.variables.iter().copied().chain(["self"]));
+        if self.is_root(name) {
+            self.roots.entry(name.to_owned()).or_default().take_all();
+        } else {
+            let roots = ["self", "args", "value"].into_iter().filter(|root| self.is_root(root));
             let hint = if self.scope.classes.iter().any(|class| class.field(name).is_some()) {
                 format!("; did you mean `self.{name}`?")
             } else {
-                hint
+                hint(name, roots)
             };
             self.fault(id, format!("nothing is named `{name}`{hint}"));
         }
     }
 
-    fn field(&mut self, id: u64, field: &str) {
-        let classes = self.scope.classes;
-        if !classes.is_empty() && classes.iter().all(|class| class.field(field).is_none()) {
-            let names = classes.iter().flat_map(|class| class.fields.iter().map(|field| field.name));
-            let classes: Vec<&str> = classes.iter().map(|class| class.name).collect();
-            self.fault(id, format!("{} has no field `{field}`{}", classes.join(", "), hint(field, names)));
-        }
-        self.fields.insert(field.to_owned());
-    }
-}
-
-/// A value as CEL sees it.
-pub(crate) fn to_cel(kind: Option<&Type>, value: &Value, reference: &dyn Fn(&str) -> String) -> Cel {
-    match (kind, value) {
-        (Some(Type::Option(inner)), value) => to_cel(Some(inner), value, reference),
-        (Some(Type::Ref(_)), Value::String(text)) => reference(text).into(),
-        (_, Value::String(text)) => replaced(text, reference).as_ref().into(),
-        (_, Value::DateTime(text)) => to_rfc3339(text).into(),
-        (_, Value::Int(number)) => Cel::Int(*number),
-        (_, Value::Float(number)) => Cel::Float(*number),
-        (_, Value::Bool(truth)) => Cel::Bool(*truth),
-        (kind, Value::Array(elements)) => {
-            let inner = if let Some(Type::Set(inner)) = kind { Some(*inner) } else { None };
-            Cel::List(Arc::new(elements.iter().map(|element| to_cel(inner, element, reference)).collect()))
-        }
-        (kind, Value::Struct(members)) => {
-            let record = if let Some(Type::Record(class)) = kind { schema::class(class) } else { None };
-            let (keys, values) = if let Some(Type::Map(keys, values)) = kind {
-                (Some(*keys), Some(*values))
-            } else {
-                (None, None)
-            };
-            let map = members
-                .iter()
-                .map(|(name, value)| {
-                    let key = match keys {
-                        Some(Type::Ref(_)) => reference(name),
-                        _ => replaced(name, reference).into_owned(),
-                    };
-                    let inner = values
-                        .or_else(|| record.and_then(|class| class.field(name)).map(|field| &field.kind));
-                    (Key::String(Arc::new(key)), to_cel(inner, value, reference))
-                })
-                .collect();
-            Cel::Map(Map { map: Arc::new(map) })
+    fn is_root(&self, name: &str) -> bool {
+        match name {
+            "self" => true,
+            "args" => !self.scope.calls.is_empty(),
+            "value" => self.scope.argument.is_some(),
+            _ => false,
         }
     }
-}
 
-/// A value of a type, for trying a condition out.
-fn blank(kind: &Type) -> Cel {
-    match kind {
-        Type::String | Type::DateTime | Type::Void | Type::Ref(_) | Type::Enum(_) => "".into(),
-        Type::Int => Cel::Int(0),
-        Type::Float => Cel::Float(0.0),
-        Type::Bool => Cel::Bool(false),
-        Type::Set(_) => Cel::List(Arc::default()),
-        Type::Map(..) | Type::Record(_) => Cel::Map(Map { map: Arc::default() }),
-        Type::Option(inner) => blank(inner),
+    /// The names behind a root, when a chain of dots begins at one.
+    fn path<'n>(&self, node: &'n IdedExpr) -> Option<(&'n str, Vec<&'n str>)> {
+        let mut path = Vec::new();
+        let mut at = node;
+        while let Expr::Select(select) = &at.expr {
+            path.push(select.field.as_str());
+            at = &select.operand;
+        }
+        path.reverse();
+        match &at.expr {
+            Expr::Ident(name) if self.is_root(name) && !self.bound.contains(name) => Some((name, path)),
+            _ => None,
+        }
+    }
+
+    fn reads(&mut self, id: u64, root: &str, path: &[&str]) {
+        if path.len() > DEPTH_MAX {
+            self.fault(id, "it is nested too deeply".to_owned());
+            return;
+        }
+        if let Err(what) = self.exists(root, path) {
+            self.fault(id, what);
+        }
+        self.roots.entry(root.to_owned()).or_default().add(path);
+    }
+
+    /// Whether one of the classes or methods has what is read.
+    fn exists(&self, root: &str, path: &[&str]) -> Result<(), String> {
+        let follows = !self.scope.calls.is_empty();
+        let arguments = || self.scope.calls.iter().flat_map(|method| parameters(method));
+        let tried: Vec<Result<(), String>> = match (root, path) {
+            ("args", [argument, rest @ ..]) => {
+                let named = arguments().filter(|parameter| parameter.name == *argument);
+                let tried: Vec<_> =
+                    named.map(|parameter| paths::exists(&parameter.kind, rest, follows)).collect();
+                if tried.is_empty() {
+                    let hint = hint(argument, arguments().map(|parameter| parameter.name));
+                    return Err(format!("no method here has an argument `{argument}`{hint}"));
+                }
+                tried
+            }
+            ("value", path) => {
+                let named = arguments().filter(|parameter| Some(parameter.name) == self.scope.argument);
+                named.map(|parameter| paths::exists(&parameter.kind, path, follows)).collect()
+            }
+            (_, path) => {
+                let classes = self.scope.classes;
+                if let Some(field) = path.first()
+                    && !classes.is_empty()
+                    && classes.iter().all(|class| class.field(field).is_none())
+                {
+                    let names = classes.iter().flat_map(|class| class.fields.iter().map(|field| field.name));
+                    let classes: Vec<&str> = classes.iter().map(|class| class.name).collect();
+                    let hint = hint(field, names);
+                    return Err(format!("{} has no field `{field}`{hint}", classes.join(", ")));
+                }
+                classes.iter().map(|class| paths::exists_in(class, path, follows)).collect()
+            }
+        };
+        if tried.iter().any(Result::is_ok) { Ok(()) } else { tried.into_iter().next().unwrap_or(Ok(())) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The name that was probably meant.
 
 /// The known name most like `given`, when it is like enough to be a slip of the hand.
-pub(crate) fn nearest<'n>(given: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+pub fn nearest<'n>(given: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     let lower = given.to_ascii_lowercase();
     known
         .into_iter()
@@ -12,7 +12,7 @@ pub(crate) fn nearest<'n>(given: &str, known: impl IntoIterator<Item = &'n str>)
 }
 
 /// `; did you mean NAME?` or nothing.
-pub(crate) fn hint<'n>(given: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+pub fn hint<'n>(given: &str, known: impl IntoIterator<Item = &'n str>) -> String {
     nearest(given, known).map_or_else(String::new, |name| format!("; did you mean `{name}`?"))
 }
 

@@ -20,6 +20,19 @@ pub const DANGEROUS: &[&str] = &[
     "*.*crl*",
     "*.*_https_only",
     "Certificate.*",
+    // They take a session or a password of another pool or service.
+    "*.recover",
+    "*.*wlb*",
+    "*.configure_repository_proxy",
+    "pool.sync_updates",
+    // The result of anybody's task: a session, a URL that opens a console or an export.
+    "task.get_result",
+    "task.get_record",
+    "task.get_all_records*",
+    // They send what is here to an address that the caller names.
+    "*.bugreport_upload",
+    "*.upload",
+    "pool.send_test_post",
     // A storage's passwords lie in `device_config`, and a call's answer is not redacted as records are.
     "PBD.get_device_config",
     "PBD.get_record",
@@ -31,6 +44,9 @@ pub const DANGEROUS: &[&str] = &[
     "VM.import*",
     "Repository.*",
     "*.apply_updates",
+    "VM.sysprep",
+    "*.*_guest_agent_config",
+    "host.send_debug_keys",
     // The pool itself.
     "pool.eject",
     "pool.join*",
@@ -39,6 +55,7 @@ pub const DANGEROUS: &[&str] = &[
     "*.emergency_*",
     "host.destroy",
     "host.declare_dead",
+    "host.shutdown_agent",
     "*.*management*",
     "Cluster.*destroy",
     // Data that does not come back.

@@ -1,12 +1,15 @@
 //! Conditions on records, mistakes in them, and texts that mean harm.
 
 use super::*;
-use xapi::Struct;
+use xapi::{Struct, Value};
 
 fn scope_of_vm() -> Scope<'static> {
     static VM: LazyLock<[&Class; 1]> = LazyLock::new(|| [schema::class("VM").unwrap()]);
-    Scope { variables: &["args"], classes: &*VM, nesting: 2 }
+    Scope { classes: &*VM, calls: &[], argument: None, nesting: 2 }
 }
+
+/// References as they are.
+const RAW: Wording<'static> = Wording { reference: &|_, reference| reference.to_owned(), world: None };
 
 fn vm() -> Record {
     let mut fields = Struct::new();
@@ -26,8 +29,7 @@ fn holds(source: &str) -> Result<bool, String> {
     Condition::compile(source, &scope_of_vm()).map_err(|error| error.to_string())?.holds(
         &vm(),
         &|_| true,
-        &str::to_owned,
-        Vec::new(),
+        &RAW,
     )
 }
 
@@ -93,7 +95,7 @@ fn only_named_fields_are_read_unless_self_is_used_whole() {
 #[test]
 fn hidden_fields_are_not_there() {
     let condition = Condition::compile("self.name_label == \"web\"", &scope_of_vm()).unwrap();
-    assert!(condition.holds(&vm(), &|field| field != "name_label", &str::to_owned, Vec::new()).is_err());
+    assert!(condition.holds(&vm(), &|field| field != "name_label", &RAW).is_err());
 }
 
 #[test]
@@ -114,8 +116,9 @@ fn references_in_keys_and_texts_are_worded_by_the_caller() {
         r#"self.resident_on == "<x>""#,
     ] {
         let condition = Condition::compile(source, &scope_of_vm()).unwrap();
-        let worded = |raw: &str| format!("<{}>", raw.strip_prefix("OpaqueRef:").unwrap());
-        assert_eq!(condition.holds(&vm, &|_| true, &worded, Vec::new()), Ok(true), "{source}");
+        let worded = |_: &str, raw: &str| format!("<{}>", raw.strip_prefix("OpaqueRef:").unwrap());
+        let wording = Wording { reference: &worded, world: None };
+        assert_eq!(condition.holds(&vm, &|_| true, &wording), Ok(true), "{source}");
     }
 }
 
@@ -144,7 +147,7 @@ fn hostile_texts_overflow_no_stack() {
             format!("{}true{}", times("[1].all(x,", 11), times(")", 11)),
         ] {
             if let Ok(condition) = Condition::compile(&text, &scope_of_vm()) {
-                let evaluate = || drop(condition.holds(&vm(), &|_| true, &str::to_owned, Vec::new()));
+                let evaluate = || drop(condition.holds(&vm(), &|_| true, &RAW));
                 std::thread::scope(|threads| {
                     let small = std::thread::Builder::new().stack_size(1024 * 1024);
                     small.spawn_scoped(threads, evaluate).unwrap().join().unwrap();
@@ -205,7 +208,7 @@ fn one_evaluation_searches_so_much_text_and_no_more() {
         let vm = Record::new("VM", "OpaqueRef:vm", fields);
         // Each evaluation starts anew.
         for _ in 0..2 {
-            let found = condition.holds(&vm, &|_| true, &str::to_owned, Vec::new());
+            let found = condition.holds(&vm, &|_| true, &RAW);
             assert_eq!(found.as_ref().ok(), expected.as_ref(), "{length}: {found:?}");
         }
     }
