@@ -21,7 +21,7 @@ pub const DANGEROUS: &[&str] = &[
     "*.*_https_only",
     "Certificate.*",
     // They take a session or a password of another pool or service.
-    "*.recover",
+    "*.*recover*",
     "*.*wlb*",
     "*.configure_repository_proxy",
     "pool.sync_updates",
@@ -51,7 +51,6 @@ pub const DANGEROUS: &[&str] = &[
     "pool.eject",
     "pool.join*",
     "pool.designate_new_master",
-    "pool.recover_slaves",
     "*.emergency_*",
     "host.destroy",
     "host.declare_dead",

@@ -71,7 +71,7 @@ impl Host for Sandbox {
         let result = &call.method.result;
         Ok(match self.perform(call).await {
             Ok(Answer::Value(value)) => {
-                let age = Age::Fresh(&self.terms.grant);
+                let age = Age::Fresh(Some(&self.terms.grant));
                 Ok(outward(Some(result), &typed(result, value), &mut self.handles, age))
             }
             Ok(Answer::Task(_)) => Err(fault::in_doubt("an earlier attempt started this call as a task")),
@@ -118,7 +118,7 @@ impl HostTask for Sandbox {
             Ok(TaskState::Pending(progress)) => Progress::Pending(progress),
             Ok(TaskState::Succeeded(value)) => {
                 let value = typed(task.result, value);
-                let age = Age::Fresh(&self.terms.grant);
+                let age = Age::Fresh(Some(&self.terms.grant));
                 Progress::Succeeded(outward(Some(task.result), &value, &mut self.handles, age))
             }
             Ok(TaskState::Failed(failure)) => Progress::Failed(fault::xapi(&failure, &mut self.handles)),

@@ -17,9 +17,9 @@ use crate::veil::lifted;
 pub(crate) enum Age<'g> {
     /// From a record or an event.
     Seen,
-    /// From a call's result. References of classes that the grant does not reach are left out of it: a call must not show more
-    /// than the grant does.
-    Fresh(&'g Grant),
+    /// From the result of a call, which the world may not have yet. With a grant, references of classes that it does not reach
+    /// are left out: a call must not show more than the grant does.
+    Fresh(Option<&'g Grant>),
 }
 
 /// Why a plugin's value cannot become XAPI's.
@@ -120,11 +120,9 @@ fn handle(class: &str, reference: &str, handles: &mut Handles, age: Age<'_>) -> 
     }
     Some(match age {
         Age::Seen => handles.issue(class, reference),
-        // Of what stands in a text the class is not known: the handle is good for nothing that the grant does not allow.
-        Age::Fresh(grant) if class.is_empty() || grant.reaches(class) => {
-            handles.issue_fresh(class, reference)
-        }
-        Age::Fresh(_) => return None,
+        Age::Fresh(Some(grant)) if !class.is_empty() && !grant.reaches(class) => return None,
+        // Also of what stands in a text, whose class is not known: the handle is good for nothing that the grant does not allow.
+        Age::Fresh(_) => handles.issue_fresh(class, reference),
     })
 }
 

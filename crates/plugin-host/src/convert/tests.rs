@@ -93,11 +93,12 @@ fn a_record_goes_out_as_json_with_handles() {
     let mut handles = Handles::new(1, 1);
     let kind = Type::Record("VM");
     assert_eq!(
-        json(Some(&kind), &fields.clone().into(), &mut handles, Age::Fresh(&reaching(&["host"]))),
+        json(Some(&kind), &fields.clone().into(), &mut handles, Age::Fresh(Some(&reaching(&["host"])))),
         j!({"resident_on": "ref:1.1.1", "affinity": null, "snapshot_info": {"a": "b"}, "memory_target": 5, "start_time": "NaN"})
     );
     assert!(handles.resolve("ref:1.1.1").unwrap().fresh);
-    let hidden = json(Some(&kind), &fields.into(), &mut Handles::new(1, 1), Age::Fresh(&reaching(&["VM"])));
+    let hidden =
+        json(Some(&kind), &fields.into(), &mut Handles::new(1, 1), Age::Fresh(Some(&reaching(&["VM"]))));
     assert_eq!(hidden["resident_on"], j!(null), "the grant does not reach hosts");
 }
 
