@@ -98,7 +98,7 @@ fn play(script: &mut Script<'_>) {
     let (mut run, mut spent, mut now) = (Run::new(), Spent::new(), 0);
     for _ in 0..=script.byte() % 12 {
         now += script.pick(&PAUSES);
-        if script.byte() % 4 == 0 {
+        if script.byte().is_multiple_of(4) {
             run = Run::new();
             history.run_begins();
         }

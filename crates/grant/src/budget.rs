@@ -57,6 +57,8 @@ impl Bound {
 /// A budget that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted {
+    /// The rule whose budget it is, from 0.
+    pub rule: usize,
     /// Which bound.
     pub bound: Bound,
     /// When there is room again, microseconds of the question's clock; `None` when not in this run.
@@ -149,13 +151,13 @@ impl Spent {
         if let Some(most) = budget.per_event
             && run.calls(rule) >= most
         {
-            return Some(Exhausted { bound: Bound::PerEvent(most), again: None });
+            return Some(Exhausted { rule, bound: Bound::PerEvent(most), again: None });
         }
         let lately = self.rules.get(&rule)?;
         let by_minute = budget.per_minute.and_then(|most| {
             let calls = lately.calls.iter().copied().filter(|at| within(*at, MINUTE, now)).collect();
             let again = room_at(calls, most, MINUTE)?;
-            Some(Exhausted { bound: Bound::PerMinute(most), again: Some(again) })
+            Some(Exhausted { rule, bound: Bound::PerMinute(most), again: Some(again) })
         });
         let by_hour = budget.objects_per_hour.zip(object).and_then(|(most, object)| {
             let objects = &lately.objects;
@@ -164,7 +166,7 @@ impl Spent {
                 return None;
             }
             let again = room_at(objects.values().copied().filter(recent).collect(), most, HOUR)?;
-            Some(Exhausted { bound: Bound::ObjectsPerHour(most), again: Some(again) })
+            Some(Exhausted { rule, bound: Bound::ObjectsPerHour(most), again: Some(again) })
         });
         match (by_minute, by_hour) {
             (Some(minute), Some(hour)) => Some(if minute.sooner_than(&hour) { hour } else { minute }),

@@ -141,7 +141,7 @@ impl Grant {
         }
         let mut by_pattern_only = false;
         let mut misses = Vec::new();
-        let mut exhausted: Option<(usize, Exhausted)> = None;
+        let mut exhausted: Option<Exhausted> = None;
         for (index, rule) in self.rules.iter().enumerate() {
             if !rule.names(&name) {
                 by_pattern_only |= rule.matches(&name);
@@ -162,14 +162,14 @@ impl Grant {
                         }
                     };
                 }
-                Some(found) if exhausted.is_none_or(|(_, known)| found.sooner_than(&known)) => {
-                    exhausted = Some((index, found));
+                Some(found) if exhausted.is_none_or(|known| found.sooner_than(&known)) => {
+                    exhausted = Some(found);
                 }
                 Some(_) => {}
             }
         }
-        if let Some((rule, found)) = exhausted {
-            let advice = advice::over_budget(&self.rules[rule], &found, question.now);
+        if let Some(found) = exhausted {
+            let advice = advice::over_budget(&self.rules[found.rule], &found, question.now);
             return Decision::Denied(Denial { reason: Reason::OverBudget, advice, exhausted: Some(found) });
         }
         if !misses.is_empty() {

@@ -442,7 +442,7 @@ fn a_budget_that_is_used_up_refuses_and_says_when_it_has_room() {
     let denial = ask(&by_minute, &mut spent, &mut run, kept, 20 * SECOND).unwrap_err();
     assert_eq!(
         (denial.reason, denial.exhausted),
-        (Reason::OverBudget, Some(Exhausted { bound: Bound::PerMinute(2), again: Some(MINUTE) }))
+        (Reason::OverBudget, Some(Exhausted { rule: 0, bound: Bound::PerMinute(2), again: Some(MINUTE) }))
     );
     assert_eq!(
         denial.advice,
@@ -459,7 +459,7 @@ fn a_budget_that_is_used_up_refuses_and_says_when_it_has_room() {
     let (mut spent, mut run) = (Spent::new(), Run::new());
     assert_eq!(ask(&by_run, &mut spent, &mut run, kept, 0), Ok(0));
     let denial = ask(&by_run, &mut spent, &mut run, kept, HOUR).unwrap_err();
-    assert_eq!(denial.exhausted, Some(Exhausted { bound: Bound::PerEvent(1), again: None }));
+    assert_eq!(denial.exhausted, Some(Exhausted { rule: 0, bound: Bound::PerEvent(1), again: None }));
     assert!(
         denial.advice.contains("allows 1 call for one event, and no more: there is no more room in this run")
     );
@@ -474,7 +474,7 @@ fn a_budget_that_is_used_up_refuses_and_says_when_it_has_room() {
     let denial = ask(&by_hour, &mut spent, &mut run, "OpaqueRef:bare", 45 * MINUTE).unwrap_err();
     assert_eq!(
         denial.exhausted,
-        Some(Exhausted { bound: Bound::ObjectsPerHour(1), again: Some(90 * MINUTE) }),
+        Some(Exhausted { rule: 0, bound: Bound::ObjectsPerHour(1), again: Some(90 * MINUTE) }),
         "an hour after it was acted on last"
     );
     assert!(denial.advice.contains("allows 1 different object an hour"), "{}", denial.advice);
@@ -490,7 +490,10 @@ fn a_rule_with_room_stands_in_for_one_without_and_of_several_the_soonest_is_told
     assert_eq!(ask(&grant, &mut spent, &mut run, "OpaqueRef:kept", 0), Ok(0));
     assert_eq!(ask(&grant, &mut spent, &mut run, "OpaqueRef:bare", 0), Ok(1));
     let denial = ask(&grant, &mut spent, &mut run, "OpaqueRef:bare", SECOND).unwrap_err();
-    assert_eq!(denial.exhausted, Some(Exhausted { bound: Bound::PerMinute(1), again: Some(MINUTE) }));
+    assert_eq!(
+        denial.exhausted,
+        Some(Exhausted { rule: 1, bound: Bound::PerMinute(1), again: Some(MINUTE) })
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! grant files that are nearly right.
 
 #[path = "../../../fuzz/src/grant.rs"]
+#[expect(unreachable_pub, reason = "it is a library elsewhere")]
 mod fuzzed;
 
 use proptest::prelude::*;

@@ -302,7 +302,11 @@ impl Sandbox {
             None => {}
             Some(recalled) => {
                 // It is one of this run's calls all the same.
-                if let Decision::Allowed { rule } = self.judge(&call, false).decision {
+                let rule = match self.judge(&call, false).decision {
+                    Decision::Allowed { rule } => Some(rule),
+                    Decision::Denied(denial) => denial.exhausted.map(|exhausted| exhausted.rule),
+                };
+                if let Some(rule) = rule {
                     self.run.count(rule);
                 }
                 return match recalled {

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::grant::AllowRule;
 use super::*;
 
 const PIN: &str = "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -57,8 +58,10 @@ fn a_small_configuration_gets_its_defaults() {
     assert_eq!(config.state, Path::new("/var/lib/xapiary"));
     assert_eq!(config.log, Log { format: LogFormat::Auto, level: "info".into() });
     assert_eq!(config.drain, Duration::from_secs(20));
-    let keep = Duration::from_secs(30 * 24 * 3600);
-    assert_eq!(config.retention, Retention { keep, max_size: None, max_events: None });
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+    let retention =
+        Retention { keep: days(30), keep_audit: days(365), max_size: None, max_events: None };
+    assert_eq!(config.retention, retention);
     assert_eq!(config.pools[0].endpoint.to_string(), "https://10.0.0.10:443");
     assert_eq!(config.pools[0].user, "root");
     assert!(config.grants.is_empty());
@@ -101,6 +104,7 @@ fn where_a_daemon_is_can_be_told_without_the_rest_being_right() {
 #[test]
 fn everything_that_can_be_said_is_heard() {
     let head = "state = \"/srv/x\"\nlog = { format = \"json\", level = \"warn,xapiary::feed=debug\" }\nstop.drain = \"1m\"\n\
+                journal = { keep = \"2d\", keep_audit = \"90d\" }\n\
                 [control]\nsocket = \"/run/y.sock\"\nobserve = [\"group:staff\", \"user:1000\"]\noperate = [\"user:alice\"]\n\
                 administer = []\nmetrics = \"[::1]:9187\"\n";
     let second = format!(
@@ -114,6 +118,7 @@ fn everything_that_can_be_said_is_heard() {
          [settings]\ntag = \"keep\"\nlimit = 3\nratio = 0.5\nsince = 2026-01-01\nlist = [1, [2]]\nodd = nan\n\
          [limits]\nmemory = \"8MiB\"\ndeadline = \"5s\"\ncalls = 0\nlog = \"1KiB\"\n\
          [[allow]]\ncall = [\"VM.start\"]\non = 'self.power_state == \"Halted\"'\n\
+         args = {{ force = 'value == false' }}\nper_event = 1\nper_minute = 30\nobjects_per_hour = 0x0a\n\
          [[read]]\nclass = [\"VM\"]\nfields = [\"*\"]\n",
         Digest::of(b"not looked into here")
     );
@@ -128,6 +133,8 @@ fn everything_that_can_be_said_is_heard() {
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!((config.state.to_str(), config.drain), (Some("/srv/x"), Duration::from_secs(60)));
     assert_eq!(config.log, Log { format: LogFormat::Json, level: "warn,xapiary::feed=debug".into() });
+    let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+    assert_eq!((config.retention.keep, config.retention.keep_audit), (days(2), days(90)));
     let (user, group) = (|name: &str| Person::User(name.into()), |name: &str| Person::Group(name.into()));
     let people = People {
         observe: vec![group("staff"), user("1000")],
@@ -155,6 +162,11 @@ fn everything_that_can_be_said_is_heard() {
     assert_eq!((grant.limits.calls, grant.limits.log, grant.limits.state), (Some(0), Some(1024), None));
     assert_eq!(grant.allow[0].call[0].value, "VM.start");
     assert_eq!(grant.allow[0].on.as_ref().map(|on| on.place.line), Some(21));
+    let (argument, force) = &grant.allow[0].args[0];
+    assert_eq!((argument.as_str(), force.value.as_str(), force.place.line), ("force", "value == false", 22));
+    let AllowRule { per_event, per_minute, objects_per_hour, .. } = &grant.allow[0];
+    assert_eq!((*per_event, *per_minute, *objects_per_hour), (Some(1), Some(30), Some(10)));
+    assert_eq!(grant.text, Digest::of(&std::fs::read(&grant.path).unwrap()));
     assert_eq!(grant.read[0].fields[0].value, "*");
     let settings: serde_json::Map<_, _> =
         grant.settings.iter().map(|(key, value)| (key.clone(), value.value.clone())).collect();
@@ -192,6 +204,8 @@ pools = [\"lba\"]
 memory = \"64\"
 [[allow]]
 on = \"true\"
+args = { value = 3 }
+per_minute = 0
 [[read]]
 class = \"VM\"
 fields = []
@@ -213,12 +227,19 @@ plugins/keeper.toml:6:1: allow[0].call: this key is missing
      6 | [[allow]]
        | ^^^^^^^^^
         write call = [\"VM.start\"]
-plugins/keeper.toml:8:1: read[0].fields: the list is empty, so the rule grants nothing
-     8 | [[read]]
+plugins/keeper.toml:8:18: allow[0].args.value: expected an expression as a text, found a whole number
+     8 | args = { value = 3 }
+       |                  ^
+        write value = 'value == \"...\"'
+plugins/keeper.toml:9:14: allow[0].per_minute: 0 is not between 1 and 1000000
+     9 | per_minute = 0
+       |              ^
+plugins/keeper.toml:10:1: read[0].fields: the list is empty, so the rule grants nothing
+    10 | [[read]]
        | ^^^^^^^^
         write fields = [\"name_label\", \"power_state\"], or remove the rule
-plugins/keeper.toml:9:9: read[0].class: expected a list of texts, found a text
-     9 | class = \"VM\"
+plugins/keeper.toml:11:9: read[0].class: expected a list of texts, found a text
+    11 | class = \"VM\"
        |         ^^^^
         write class = [\"VM\"]
 xapiary.toml:1:1: stat: unknown key

@@ -64,6 +64,11 @@ pub(super) fn text(status: &Status, latency: &Latency) -> Result<String, fmt::Er
         None,
         one(wide(journal.effects_in_doubt)),
     );
+    page.counter(
+        "audit_rows",
+        "Rows that were ever written to the audit",
+        [(Vec::new(), journal.audit_rows)],
+    );
     let (counts, sum) = latency.buckets(&BOUNDS_MICROS);
     page.registry.register_with_unit(
         "delivery_start",

@@ -39,6 +39,7 @@ pub(crate) async fn journal(listings: &Listings) -> Result<JournalStatus, Error>
         dead: counts.dead,
         effects: counts.effects,
         effects_in_doubt: counts.effects_in_doubt,
+        audit_rows: listings.audit_head().await?.id,
         bytes: counts.bytes,
         free_bytes: counts.free_bytes,
     })

@@ -158,6 +158,8 @@ pub(crate) struct JournalStatus {
     pub(crate) effects: u64,
     /// Those whose outcome nobody knows.
     pub(crate) effects_in_doubt: u64,
+    /// Rows that were ever written to the audit.
+    pub(crate) audit_rows: u64,
     /// The size of the file.
     pub(crate) bytes: u64,
     /// How much of it is free.

@@ -37,9 +37,11 @@ pub(super) fn call(
     let mut details = delivery(within, world, method, arguments);
     match allowed {
         Some(Allowed { place, text }) => {
-            details.extend([("rule".to_owned(), place.into()), ("rule_text".to_owned(), text.into())])
+            details.extend([("rule".to_owned(), place.into()), ("rule_text".to_owned(), text.into())]);
         }
-        None => _ = details.insert("found".to_owned(), "an earlier attempt made this call".into()),
+        None => {
+            details.insert("found".to_owned(), "an earlier attempt made this call".into());
+        }
     }
     Json::Object(details).to_string()
 }

@@ -135,9 +135,9 @@ fn proposal(rows: &[Audited]) -> Proposal {
         rule.calls += 1;
         rule.refused += refused;
         if is_uuid(&entry.object) {
-            _ = rule.objects.insert(entry.object.clone())
+            rule.objects.insert(entry.object.clone());
         } else {
-            rule.unnamed = true
+            rule.unnamed = true;
         }
         let calls = runs.entry((entry.what.clone(), number("event"), number("attempt"))).or_default();
         *calls += 1;
