@@ -281,7 +281,7 @@ impl Journal {
         self.threads.writer.write("dropping a dead letter", move |to| dead::discard(to, id, &by)).await
     }
 
-    /// Records that a plugin is switched off, and by whom. One that is off already stays as it was.
+    /// Records that a plugin is switched off, by whom and why; of one that is off already the newest word holds.
     ///
     /// # Errors
     /// [`Error::UnknownPlugin`]; see [`Journal`] for the others.

@@ -15,21 +15,17 @@ pub struct Disabled {
     pub by: By,
 }
 
-/// Switches a plugin off. One that is off stays off, as it was.
+/// Switches a plugin off. Of one that is off already it is noted who wants that now, and why.
 pub(crate) fn disable(connection: &Connection, plugin: &str, by: &By) -> Result<(), Fault> {
     deliveries::known_plugin(connection, plugin)?;
     let By { who, reason, at_micros } = by;
-    let changed = connection
+    connection
         .prepare_cached(
             "INSERT INTO disabled (plugin, at_micros, who, reason) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (plugin) DO NOTHING",
+             ON CONFLICT (plugin) DO UPDATE SET at_micros = excluded.at_micros, who = excluded.who, reason = excluded.reason",
         )?
         .execute(params![plugin, at_micros, who, reason])?;
-    if changed > 0 {
-        actions::record_about(connection, by, plugin, "plugins disable", plugin)
-    } else {
-        Ok(())
-    }
+    actions::record_about(connection, by, plugin, "plugins disable", plugin)
 }
 
 /// Switches a plugin on again. One that is on stays on.

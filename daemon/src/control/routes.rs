@@ -251,12 +251,7 @@ async fn disable(
     Path(name): Path<String>,
     Json(reason): Json<Reason>,
 ) -> Answer<Done> {
-    let by = by(&sources, &peer, Role::Operate, &reason)?;
-    let steering = steering(&sources, &name)?;
-    sources.journal.disable(&name, by).await?;
-    steering.enable(false);
-    tracing::info!(plugin = name, person = %peer.person, "the plugin is disabled");
-    Ok(Json(Done { done: format!("{name} is disabled; its events wait for it, also over a restart") }))
+    switch(&sources, &peer, &name, &reason, false).await
 }
 
 async fn enable(
@@ -265,12 +260,23 @@ async fn enable(
     Path(name): Path<String>,
     Json(reason): Json<Reason>,
 ) -> Answer<Done> {
-    let by = by(&sources, &peer, Role::Operate, &reason)?;
-    let steering = steering(&sources, &name)?;
-    sources.journal.enable(&name, by).await?;
-    steering.enable(true);
-    tracing::info!(plugin = name, person = %peer.person, "the plugin is enabled");
-    Ok(Json(Done { done: format!("{name} is enabled and goes on where it was") }))
+    switch(&sources, &peer, &name, &reason, true).await
+}
+
+/// Lets deliveries to a plugin begin or not: on record first, then for its worker.
+async fn switch(sources: &Sources, peer: &Peer, name: &str, reason: &Reason, on: bool) -> Answer<Done> {
+    let by = by(sources, peer, Role::Operate, reason)?;
+    let steering = steering(sources, name)?;
+    let (state, what_now) = if on {
+        sources.journal.enable(name, by).await?;
+        ("enabled", " and goes on where it was")
+    } else {
+        sources.journal.disable(name, by).await?;
+        ("disabled", "; its events wait for it, also over a restart")
+    };
+    steering.enable(on);
+    tracing::info!(plugin = name, person = %peer.person, "the plugin is {state}");
+    Ok(Json(Done { done: format!("{name} is {state}{what_now}") }))
 }
 
 async fn reload_all(

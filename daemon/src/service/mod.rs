@@ -32,7 +32,7 @@ pub(crate) use reload::Prepared;
 
 /// For a call to a pool as a whole; plugins may set a shorter one for theirs.
 const CALL_TIMEOUT: Duration = Duration::from_secs(330);
-/// A feed turns at least once for each poll, and a poll that is not answered ends after 75 s; looking for a coordinator
+/// A feed turns at least once for each poll, and a poll that is not answered ends after 45 s; looking for a coordinator
 /// among several members that do not answer takes longer.
 const FEED_SILENCE: Duration = Duration::from_secs(600);
 /// The clock is looked at every few seconds, or waits for the journal.

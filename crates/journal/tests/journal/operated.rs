@@ -101,23 +101,24 @@ async fn a_dropped_letter_is_gone_and_who_dropped_it_is_known() {
 }
 
 #[tokio::test]
-async fn a_switch_stays_as_it_was_put_and_is_recorded_once() {
+async fn a_switch_stays_as_it_was_put_and_the_newest_reason_holds() {
     let (folder, journal) = with_a_dead_letter().await;
     assert!(matches!(journal.disable("stranger", by("")).await, Err(Error::UnknownPlugin { .. })));
     journal.disable("p", by("too loud")).await.unwrap();
-    journal.disable("p", By { who: "bob".into(), ..by("me too") }).await.unwrap();
+    let newest = By { who: "bob".into(), ..by("still too loud") };
+    journal.disable("p", newest.clone()).await.unwrap();
     journal.close().await.unwrap();
     let journal = Journal::open(folder.path(), &Options::default()).unwrap();
     let disabled = journal.listings().disabled().await.unwrap();
     assert_eq!(
         disabled.iter().map(|off| (off.plugin.as_str(), &off.by)).collect::<Vec<_>>(),
-        [("p", &by("too loud"))]
+        [("p", &newest)]
     );
     journal.enable("p", by("")).await.unwrap();
     journal.enable("p", by("")).await.unwrap();
     assert_eq!(journal.listings().disabled().await.unwrap(), []);
     let verbs = journal.listings().actions(9).await.unwrap().into_iter().map(|action| action.verb);
-    assert_eq!(verbs.collect::<Vec<_>>(), ["plugins enable", "plugins disable"]);
+    assert_eq!(verbs.collect::<Vec<_>>(), ["plugins enable", "plugins disable", "plugins disable"]);
 }
 
 #[tokio::test]
@@ -324,4 +325,26 @@ async fn what_is_left_after_a_loss_holds_together() {
     assert_eq!((journal.last(), journal.position("lab").await.unwrap().as_deref()), (3, Some("")));
     assert_eq!(journal.append(events("lab", 2)).await.unwrap(), 4..6);
     journal.start("p", 4, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_folded_stays_as_long_as_what_tells_of_it_may_come() {
+    let (_folder, journal) = journal();
+    journal.append(events("lab", 5)).await.unwrap();
+    journal.progress("p", 0).await.unwrap();
+    journal.finish(finish("p", 1, 1, Outcome::Done)).await.unwrap();
+    journal.fold("p", vec![2, 3], 4).await.unwrap();
+    // The cursor has come by what is folded, and so could the removal.
+    journal.advance("p", 3).await.unwrap();
+    let pruned = journal.prune(i64::MAX, by("")).await.unwrap();
+    assert_eq!(pruned.events, 1);
+    assert_eq!(pruned.held_by.as_deref(), Some("event 2 is folded into one that p has not dealt with"));
+    assert_eq!(journal.folded_into("p", 4).await.unwrap(), [2, 3]);
+    journal.finish(finish("p", 4, 1, dead(false))).await.unwrap();
+    journal.advance("p", 5).await.unwrap();
+    assert_eq!(journal.prune(i64::MAX, by("")).await.unwrap().events, 0, "a dead letter may come again");
+    let letter = journal.listings().dead(None, 1).await.unwrap().remove(0);
+    journal.discard(letter.id, by("not wanted")).await.unwrap();
+    assert_eq!(journal.prune(i64::MAX, by("")).await.unwrap().events, 4);
+    assert_eq!(journal.listings().folded_in("p", 2).await.unwrap(), None);
 }

@@ -34,6 +34,10 @@ use crate::task::Waiting;
 use crate::transport::{Endpoint, LearnedPins, TransportError};
 use crate::value::Value;
 
+/// How long an answer to a poll may take beyond the time that xapi was asked to hold it back: the whole picture of a large pool comes
+/// within seconds, and a connection that is dead without a word is not waited for much longer.
+const POLL_PATIENCE: Duration = Duration::from_secs(15);
+
 /// How to reach a pool and as whom.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -211,7 +215,7 @@ impl Client {
         wait: Duration,
     ) -> Result<(Batch, Instant), Error> {
         let arguments = [Value::Array(classes.to_vec()), token.into(), wait.as_secs_f64().into()];
-        let timeout = wait * 2 + Duration::from_secs(15);
+        let timeout = wait + POLL_PATIENCE;
         let transports = self.transports();
         let arguments = with_session(lease, &arguments);
         let sent = self.send(&transports.polls, &Request::new("event.from", &arguments, timeout)).await;

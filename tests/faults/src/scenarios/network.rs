@@ -10,8 +10,8 @@ use crate::proxy::Treatment;
 use crate::scene::{Door, Scene};
 use crate::table::Outcome;
 
-/// A poll of 30 s may take twice that and 15 s; then it is given up, and the next one goes out.
-const POLL_MAX: Duration = Duration::from_secs(75);
+/// A poll of 30 s may take 15 s more; then it is given up, and the next one goes out.
+const POLL_MAX: Duration = Duration::from_secs(45);
 
 fn away(line: &Line) -> bool {
     line.message() == "the pool cannot be followed for now"
