@@ -79,6 +79,27 @@ impl World {
         self.folder().join("state")
     }
 
+    /// Everything that lies where the journal does, folders within it too, with its content.
+    ///
+    /// # Panics
+    /// When something of it cannot be read.
+    #[must_use]
+    pub fn state_files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let (mut folders, mut files) = (vec![self.state()], Vec::new());
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("the folder can be listed") {
+                let path = entry.expect("the folder can be listed").path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let content = std::fs::read(&path).expect("what the daemon left can be read");
+                    files.push((path, content));
+                }
+            }
+        }
+        files
+    }
+
     /// The pool.
     #[must_use]
     pub fn pool(&self) -> PoolHandle {

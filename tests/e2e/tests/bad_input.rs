@@ -438,10 +438,7 @@ async fn no_output_ever_holds_a_secret() {
     world.alike().await;
     let ended = daemon.terminate().await;
     let mut outputs = vec![("the output".to_owned(), ended.everything().into_bytes())];
-    for file in std::fs::read_dir(world.state()).unwrap() {
-        let path = file.unwrap().path();
-        outputs.push((path.display().to_string(), std::fs::read(&path).unwrap()));
-    }
+    outputs.extend(world.state_files().into_iter().map(|(path, bytes)| (path.display().to_string(), bytes)));
     let secrets = [PASSWORD, "storage-secret-55d1"].into_iter().chain(sessions.iter().map(SmolStr::as_str));
     for secret in secrets {
         for (place, bytes) in &outputs {

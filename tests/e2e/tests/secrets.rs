@@ -40,9 +40,7 @@ async fn a_secret_reaches_its_plugin_and_neither_log_nor_journal() {
     let ended = daemon.terminate().await;
     assert!(ended.status.success());
     assert!(!ended.everything().contains(TOKEN));
-    for entry in std::fs::read_dir(world.state()).unwrap() {
-        let path = entry.unwrap().path();
-        let bytes = std::fs::read(&path).unwrap();
+    for (path, bytes) in world.state_files() {
         let found = bytes.windows(TOKEN.len()).any(|window| window == TOKEN.as_bytes());
         assert!(!found, "it lies in {}", path.display());
     }
