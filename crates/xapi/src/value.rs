@@ -219,6 +219,12 @@ impl PartialEq for Struct {
 
 impl Eq for Struct {}
 
+impl From<Vec<(SmolStr, Value)>> for Struct {
+    fn from(members: Vec<(SmolStr, Value)>) -> Self {
+        Struct(members)
+    }
+}
+
 impl FromIterator<(SmolStr, Value)> for Struct {
     fn from_iter<I: IntoIterator<Item = (SmolStr, Value)>>(members: I) -> Self {
         Struct(members.into_iter().collect())

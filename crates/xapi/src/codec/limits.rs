@@ -31,12 +31,14 @@ impl Default for Limits {
 #[derive(Debug)]
 pub(super) struct Meter {
     limits: Limits,
+    /// How deep a value may lie.
+    deepest: usize,
     values: usize,
 }
 
 impl Meter {
     pub(super) fn new(limits: &Limits) -> Self {
-        Meter { limits: *limits, values: 0 }
+        Meter { limits: *limits, deepest: limits.depth.min(DEPTH_MAX), values: 0 }
     }
 
     /// The message as a whole, as text.
@@ -49,32 +51,58 @@ impl Meter {
     }
 
     /// One more value.
+    #[inline]
     pub(super) fn value(&mut self, position: usize) -> Result<(), DecodeError> {
-        self.values += 1;
+        self.more(1, position)
+    }
+
+    /// So many more values.
+    #[inline]
+    pub(super) fn more(&mut self, values: usize, position: usize) -> Result<(), DecodeError> {
+        self.values += values;
         if self.values <= self.limits.values {
             return Ok(());
         }
-        Err(DecodeError::new(format!("more than {} values", self.limits.values), position))
+        Err(beyond(format_args!("more than {} values", self.limits.values), position))
+    }
+
+    /// How many values there were.
+    pub(super) fn values(&self) -> usize {
+        self.values
     }
 
     /// A text or name of so many bytes.
+    #[inline]
     pub(super) fn text(&self, length: usize, position: usize) -> Result<(), DecodeError> {
-        if length <= self.limits.text {
+        if self.takes_text(length) {
             return Ok(());
         }
-        Err(DecodeError::new(format!("a text longer than {} bytes", self.limits.text), position))
+        Err(beyond(format_args!("a text longer than {} bytes", self.limits.text), position))
+    }
+
+    /// Whether a text or name may be so long.
+    #[inline]
+    pub(super) fn takes_text(&self, length: usize) -> bool {
+        length <= self.limits.text
     }
 
     /// A value inside `depth` others.
+    #[inline]
     pub(super) fn depth(&self, depth: usize, position: usize) -> Result<(), DecodeError> {
-        if depth <= self.deepest() {
+        if depth <= self.deepest {
             return Ok(());
         }
-        Err(DecodeError::new(format!("values nest deeper than {}", self.deepest()), position))
+        Err(beyond(format_args!("values nest deeper than {}", self.deepest), position))
     }
 
     /// How deep a value may lie.
     pub(super) fn deepest(&self) -> usize {
-        self.limits.depth.min(DEPTH_MAX)
+        self.deepest
     }
+}
+
+/// Apart from the checks, which are made for every value and hardly ever fail.
+#[cold]
+fn beyond(what: std::fmt::Arguments<'_>, position: usize) -> DecodeError {
+    DecodeError::new(what.to_string(), position)
 }

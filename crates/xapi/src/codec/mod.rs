@@ -9,7 +9,7 @@ mod texts;
 pub mod xml;
 
 pub use self::limits::Limits;
-pub(crate) use self::source::{Awaiting, Shape, Source};
+pub(crate) use self::source::{Alike, Awaited, Awaiting, Shape, Source};
 pub use crate::failure::Failure;
 use crate::value::Value;
 

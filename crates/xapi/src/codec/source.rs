@@ -57,12 +57,16 @@ pub(crate) trait Source {
     fn pass(&mut self, _bytes: usize) {}
 }
 
-/// Takes members in, and knows which most likely comes next.
+/// Takes members in, and knows which most likely comes next. Where a message is text whose bytes can be compared, all of it
+/// is told: then records that resemble each other are quick to read.
 pub(crate) trait Awaiting {
-    /// The name of that member, and the value that it mostly has as JSON text, empty where there is none.
-    fn awaited(&self) -> Option<(&'static str, &'static str)>;
+    /// Takes in the members that come next and are, byte for byte, those of the record before. `ahead` begins at a member.
+    fn take_alike(&mut self, ahead: &[u8]) -> Alike;
 
-    /// The awaited member came with that value.
+    /// The member that most likely comes next.
+    fn awaited(&self) -> Option<&'static Awaited>;
+
+    /// The awaited member came with its usual value.
     fn take_usual(&mut self);
 
     /// The awaited member came with another value.
@@ -70,6 +74,33 @@ pub(crate) trait Awaiting {
 
     /// A member came, whichever.
     fn take(&mut self, name: &str, value: Value);
+
+    /// A member has been taken in, other than by [`take_alike`](Self::take_alike). With what comes after it, it ends so many
+    /// bytes after the record's opening brace; so many values were counted since then.
+    fn end_member(&mut self, bytes: usize, values: usize);
+
+    /// All members have been taken in. `text` is the record from after its opening brace to its end.
+    fn end(&mut self, text: &[u8]);
+}
+
+/// What came again as it was in the record before.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Alike {
+    /// How long it is, with the comma or brace after the last member.
+    pub(crate) bytes: usize,
+    /// How many values it has.
+    pub(crate) values: usize,
+    /// Whether the record ended.
+    pub(crate) ended: bool,
+}
+
+/// A member that is awaited, as JSON text without white space.
+#[derive(Debug)]
+pub(crate) struct Awaited {
+    /// Its name and the colon after it: `"tags":`.
+    pub(crate) opening: Box<str>,
+    /// The value that it mostly has, `[]`; empty where no value is usual.
+    pub(crate) usual: &'static str,
 }
 
 /// Something that is read from either wire in one pass.

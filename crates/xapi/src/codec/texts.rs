@@ -8,7 +8,7 @@ const SHARED_MAX: usize = 128;
 /// The longest text that needs no memory of its own.
 const INLINE_MAX: usize = 23;
 /// For so many bytes of a message there is a place for one text, the one that its end leads to.
-const BYTES_A_PLACE: usize = 64;
+const BYTES_A_PLACE: usize = 128;
 /// The fewest and the most places.
 const PLACES: std::ops::RangeInclusive<usize> = 64..=65_536;
 
@@ -28,14 +28,19 @@ impl Texts {
     }
 
     /// The text, shared with the same text met before.
+    #[inline]
     pub(super) fn text(&mut self, text: &str) -> SmolStr {
-        if text.len() <= INLINE_MAX || text.len() > SHARED_MAX {
+        if text.len() <= INLINE_MAX { SmolStr::new(text) } else { self.shared(text) }
+    }
+
+    fn shared(&mut self, text: &str) -> SmolStr {
+        if text.len() > SHARED_MAX {
             return SmolStr::new(text);
         }
         if self.places.is_empty() {
             self.places = vec![SmolStr::default(); self.wanted].into();
         }
-        let at = end_of(text) % self.places.len().max(1);
+        let at = place_of(text, self.places.len());
         let Some(place) = self.places.get_mut(at) else { return SmolStr::new(text) };
         if place.as_str() != text {
             *place = SmolStr::new(text);
@@ -44,11 +49,12 @@ impl Texts {
     }
 }
 
-/// References and uuids differ in their last bytes.
-fn end_of(text: &str) -> usize {
+/// The place of a text, one of so many. References and uuids differ in their last bytes.
+fn place_of(text: &str, places: usize) -> usize {
     let end = text.as_bytes().last_chunk::<8>().map_or(0, |end| u64::from_le_bytes(*end));
     let mixed = (end ^ text.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    usize::try_from(mixed >> 32).unwrap_or(0)
+    // The upper bits as a part of one, scaled: quicker than the rest of a division.
+    usize::try_from(((mixed >> 32) * places as u64) >> 32).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 use super::batch_shape::BatchShape;
 use super::seen::{Print, Seen};
 use crate::codec::{DecodeError, Failure, Limits, Reply, json, xml};
-use crate::model::{Filling, Record};
+use crate::model::{Fields, Record};
 use crate::value::Value;
 
 /// One answer.
@@ -169,7 +169,7 @@ pub(super) struct Parts {
 
 /// The record of an event.
 pub(super) enum Snapshot {
-    Typed(Filling),
+    Typed(Fields),
     /// Read before.
     Seen(Arc<Record>),
     Untyped(Value),

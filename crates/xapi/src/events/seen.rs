@@ -53,14 +53,15 @@ impl Seen {
         }
     }
 
-    /// Forgets the objects of these classes (any case, `*` for all) that a picture of them does not hold. Others stay: a
-    /// picture may be of a few classes, or of single objects, while another poll follows the rest.
+    /// Forgets the objects of these classes (any case, `*` for all) that a picture of them, read with these, does not hold.
+    /// Others stay: a picture may be of a few classes, or of single objects, while another poll follows the rest.
     pub fn keep_only(&mut self, picture: &Batch, classes: &[&str]) {
-        let there: HashSet<&SmolStr> = picture.events.iter().map(|event| &event.reference).collect();
+        let records = picture.events.iter().filter_map(|event| event.snapshot.as_ref());
+        let there: HashSet<*const Record> = records.map(Arc::as_ptr).collect();
         let asked = |record: &Record| {
             classes.iter().any(|class| *class == "*" || record.class.eq_ignore_ascii_case(class))
         };
-        self.objects.retain(|reference, (_, record)| there.contains(reference) || !asked(record));
+        self.objects.retain(|_, (_, record)| there.contains(&Arc::as_ptr(record)) || !asked(record));
     }
 }
 

@@ -3,98 +3,39 @@
 //! A pool's records are mostly empty maps, empty lists, zeros and references to nothing. Such a value is one bit here;
 //! only others take a place in the slice. What a record says and how it compares does not depend on that.
 
-use std::collections::HashSet;
-
 use smol_str::SmolStr;
 
+use super::filling::Filling;
+use super::pattern::Pattern;
 use super::schema::{Class, Field, Type};
 use super::typed::typed;
-use crate::codec::Awaiting;
-use crate::value::{NULL_REF, Struct, Value};
+use super::usual::{is_usual, usual};
+use crate::value::{Struct, Value};
 
 /// Values by field. The same fields with the same values are always kept the same way, so they compare as they are.
 #[derive(Clone, Default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// The class, where the schema knows it.
-    class: Option<&'static Class>,
+    pub(super) class: Option<&'static Class>,
     /// Fields whose value is the usual one of their type, by position in the class.
-    usual: u128,
+    pub(super) usual: u128,
     /// Fields whose value is in `values`, by position in the class.
-    kept: u128,
+    pub(super) kept: u128,
     /// The values of the fields in `kept`, in the order of the class.
-    values: Box<[Value]>,
+    pub(super) values: Box<[Value]>,
     /// Fields that the schema does not know.
-    others: Struct,
+    pub(super) others: Struct,
 }
 
-/// So many values of an object are mostly kept.
-const KEPT_MOSTLY: usize = 16;
-
-static EMPTY_TEXT: Value = Value::VOID;
-static NO_REFERENCE: Value = Value::String(SmolStr::new_static(NULL_REF));
-static ZERO: Value = Value::Int(0);
-static FLOAT_ZERO: Value = Value::Float(0.0);
-static NO: Value = Value::Bool(false);
-static EMPTY_SET: Value = Value::Array(Vec::new());
-static EMPTY_MAP: Value = Value::Struct(Struct::new());
-
-/// What a field of this type holds most of the time.
-fn usual(kind: &Type) -> Option<&'static Value> {
-    match kind {
-        Type::String => Some(&EMPTY_TEXT),
-        Type::Ref(_) => Some(&NO_REFERENCE),
-        Type::Int => Some(&ZERO),
-        Type::Float => Some(&FLOAT_ZERO),
-        Type::Bool => Some(&NO),
-        Type::Set(_) => Some(&EMPTY_SET),
-        Type::Map(..) => Some(&EMPTY_MAP),
-        Type::DateTime | Type::Void | Type::Enum(_) | Type::Record(_) | Type::Option(_) => None,
-    }
-}
-
-/// The same as JSON text without white space; empty where there is none.
-fn usual_json(kind: &Type) -> &'static str {
-    match kind {
-        Type::String => "\"\"",
-        Type::Ref(_) => "\"OpaqueRef:NULL\"",
-        Type::Int | Type::Float => "0",
-        Type::Bool => "false",
-        Type::Set(_) => "[]",
-        Type::Map(..) => "{}",
-        Type::DateTime | Type::Void | Type::Enum(_) | Type::Record(_) | Type::Option(_) => "",
-    }
-}
-
-fn is_usual(kind: &Type, value: &Value) -> bool {
-    match (kind, value) {
-        (Type::String, Value::String(text)) => text.is_empty(),
-        (Type::Set(_), Value::Array(elements)) => elements.is_empty(),
-        (Type::Map(..), Value::Struct(members)) => members.is_empty(),
-        _ => usual(kind).is_some_and(|usual| usual == value),
-    }
-}
-
-/// Whether a value has its type already, as nearly all do.
-fn fits(kind: &Type, value: &Value) -> bool {
-    match (kind, value) {
-        (Type::String | Type::Ref(_) | Type::Enum(_), Value::String(_))
-        | (Type::Bool, Value::Bool(_))
-        | (Type::Int, Value::Int(_))
-        | (Type::Float, Value::Float(_)) => true,
-        (Type::Set(kind), Value::Array(elements)) => elements.iter().all(|element| fits(kind, element)),
-        (Type::Map(_, kind), Value::Struct(members)) => members.iter().all(|(_, member)| fits(kind, member)),
-        _ => false,
-    }
-}
-
-fn bit(position: usize) -> u128 {
+pub(super) fn bit(position: usize) -> u128 {
     u32::try_from(position).ok().and_then(|position| 1_u128.checked_shl(position)).unwrap_or(0)
 }
 
 impl Fields {
     /// Takes the members of a decoded record in, typed by the schema.
     pub(super) fn new(class: Option<&'static Class>, members: Struct) -> Self {
-        let mut filling = Filling::new(class);
+        let mut pattern = Pattern::of(class);
+        let mut filling = Filling::new(&mut pattern);
         for (name, value) in members {
             filling.push(&name, value);
         }
@@ -107,7 +48,7 @@ impl Fields {
     }
 
     /// How many of the kept values come before this position.
-    fn rank(&self, position: usize) -> usize {
+    pub(super) fn rank(&self, position: usize) -> usize {
         (self.kept & (bit(position).wrapping_sub(1))).count_ones() as usize
     }
 
@@ -256,7 +197,11 @@ fn gone_members(now: &Struct, before: &Struct) -> impl Iterator<Item = SmolStr> 
 
 /// Records come in the order of the datamodel, so a field is usually the one that was expected. A position that has
 /// no bit counts as unknown.
-fn position_in(class: &'static Class, name: &str, expected: usize) -> Option<(usize, &'static Type)> {
+pub(super) fn position_in(
+    class: &'static Class,
+    name: &str,
+    expected: usize,
+) -> Option<(usize, &'static Type)> {
     let found = match class.fields.get(expected) {
         Some(field) if field.name == name => Some(expected),
         // A pool that is older or newer leaves some out.
@@ -269,90 +214,4 @@ fn position_in(class: &'static Class, name: &str, expected: usize) -> Option<(us
     };
     let position = found.filter(|position| bit(*position) != 0)?;
     Some((position, &class.fields.get(position)?.kind))
-}
-
-/// The fields of one object on their way in, in the order in which a peer sends them.
-pub(crate) struct Filling {
-    fields: Fields,
-    values: Vec<Value>,
-    expected: usize,
-}
-
-impl Filling {
-    pub(super) fn new(class: Option<&'static Class>) -> Self {
-        Filling { fields: Fields { class, ..Fields::default() }, values: Vec::new(), expected: 0 }
-    }
-
-    /// Takes one field in. Of a name that comes twice the first counts.
-    pub(crate) fn push(&mut self, name: &str, value: Value) {
-        match self.fields.class.and_then(|class| position_in(class, name, self.expected)) {
-            Some((position, kind)) => self.put(position, kind, value),
-            None => self.fields.others.push(name.into(), value),
-        }
-    }
-
-    fn put(&mut self, position: usize, kind: &Type, value: Value) {
-        self.expected = position + 1;
-        let fields = &mut self.fields;
-        if (fields.usual | fields.kept) & bit(position) != 0 {
-            return;
-        }
-        let mut value = if fits(kind, &value) { value } else { typed(kind, value) };
-        if is_usual(kind, &value) {
-            fields.usual |= bit(position);
-            return;
-        }
-        value.shrink();
-        if self.values.is_empty() {
-            self.values.reserve(KEPT_MOSTLY);
-        }
-        match fields.rank(position) {
-            last if last == self.values.len() => self.values.push(value),
-            earlier => self.values.insert(earlier, value),
-        }
-        fields.kept |= bit(position);
-    }
-
-    /// The field that should come now.
-    fn next(&self) -> Option<&'static Field> {
-        self.fields.class?.fields.get(self.expected).filter(|_| bit(self.expected) != 0)
-    }
-
-    pub(super) fn finish(self) -> Fields {
-        let others = first_of_each(self.fields.others);
-        Fields { values: self.values.into_boxed_slice(), others, ..self.fields }
-    }
-}
-
-impl Awaiting for Filling {
-    fn awaited(&self) -> Option<(&'static str, &'static str)> {
-        self.next().map(|field| (field.name, usual_json(&field.kind)))
-    }
-
-    fn take_usual(&mut self) {
-        let fields = &mut self.fields;
-        if fields.kept & bit(self.expected) == 0 {
-            fields.usual |= bit(self.expected);
-        }
-        self.expected += 1;
-    }
-
-    fn take_awaited(&mut self, value: Value) {
-        if let Some(field) = self.next() {
-            self.put(self.expected, &field.kind, value);
-        }
-    }
-
-    fn take(&mut self, name: &str, value: Value) {
-        self.push(name, value);
-    }
-}
-
-/// Members without those whose name was there before. There may be very many: a peer may send anything.
-fn first_of_each(members: Struct) -> Struct {
-    if members.len() < 2 {
-        return members;
-    }
-    let mut seen = HashSet::with_capacity(members.len());
-    members.into_iter().filter(|(name, _)| seen.insert(name.clone())).collect()
 }

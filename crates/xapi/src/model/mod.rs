@@ -9,22 +9,27 @@ mod date;
 mod declare;
 mod field;
 mod fields;
+mod filling;
 #[rustfmt::skip]
 mod generated;
 mod object;
 pub mod path;
+mod pattern;
 mod record;
 pub mod schema;
 mod typed;
+mod usual;
 mod world;
 
 pub use collection::{Elements, Map, Set};
 pub use date::Date;
 pub use field::{FieldError, FromValue};
-pub(crate) use fields::Filling;
+pub(crate) use fields::Fields;
+pub(crate) use filling::Filling;
 pub use generated::{enums, views};
 pub use object::{FromRecord, Object, Ref, WrongClass};
 pub use path::Path;
+pub(crate) use pattern::Pattern;
 pub use record::Record;
 pub use schema::{Class, Field, Method, Type};
 pub use typed::typed;

@@ -2,7 +2,7 @@
 
 use smol_str::SmolStr;
 
-use super::fields::{Fields, Filling};
+use super::fields::Fields;
 use super::schema::{self, Class};
 use crate::value::{Struct, Value};
 
@@ -31,16 +31,14 @@ impl Record {
         }
     }
 
-    /// The fields of an object of `class`, before any has come.
-    pub(crate) fn filling(class: &str) -> Filling {
-        Filling::new(schema::class(class))
-    }
-
     /// The object, once all its fields have come.
-    pub(crate) fn filled(class: &str, reference: SmolStr, fields: Filling) -> Self {
-        let fields = fields.finish();
+    pub(crate) fn filled(class: &str, reference: SmolStr, fields: Fields) -> Self {
         let class = fields.class().map_or_else(|| class.into(), |known| SmolStr::new_static(known.name));
         Record { class, reference, fields }
+    }
+
+    pub(super) fn fields(&self) -> &Fields {
+        &self.fields
     }
 
     /// What the schema says of the class; none for a class that it does not know.

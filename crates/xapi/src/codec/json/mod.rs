@@ -4,6 +4,7 @@
 //! an array with id 0 whatever was sent, and 64-bit integers are numbers that must not pass through a float.
 
 mod reader;
+mod scan;
 
 use self::reader::Reader;
 use super::{Call, DecodeError, Limits, Reply, Shape, failure_from};

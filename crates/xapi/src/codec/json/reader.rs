@@ -3,26 +3,38 @@
 
 use std::borrow::Cow;
 
+use smol_str::SmolStr;
+
+use super::scan::{end_of_plain, whole_number};
 use crate::codec::DecodeError;
 use crate::codec::limits::{Limits, Meter};
 use crate::codec::source::{Awaiting, Source};
 use crate::codec::texts::Texts;
 use crate::value::{Struct, Value};
 
-/// So many times eight bytes of a text are looked at one after another.
-const SHORT_WORDS: usize = 3;
-
 pub(super) struct Reader<'i> {
     input: &'i str,
     position: usize,
     meter: Meter,
     texts: Texts,
+    /// Elements of the lists that are not read to their end yet, the innermost last: what is in a list is moved into memory
+    /// of just its size, once that is known.
+    elements: Vec<Value>,
+    /// The same for members of maps.
+    members: Vec<(SmolStr, Value)>,
 }
 
 impl<'i> Reader<'i> {
     pub(super) fn new(body: &'i [u8], limits: &Limits) -> Result<Self, DecodeError> {
         let meter = Meter::new(limits);
-        Ok(Reader { input: meter.message(body)?, position: 0, meter, texts: Texts::new(body.len()) })
+        Ok(Reader {
+            input: meter.message(body)?,
+            position: 0,
+            meter,
+            texts: Texts::new(body.len()),
+            elements: Vec::new(),
+            members: Vec::new(),
+        })
     }
 
     /// Nothing but white space may follow.
@@ -63,22 +75,14 @@ impl<'i> Reader<'i> {
     pub(super) fn value(&mut self, depth: usize) -> Result<Value, DecodeError> {
         let first = self.next_byte();
         self.enter(depth)?;
+        // Most are texts; asked for first, a processor foresees them better than among the others.
+        if first == Some(b'"') {
+            self.position += 1;
+            return self.kept_text().map(Value::String);
+        }
         match first {
-            Some(b'"') => {
-                self.position += 1;
-                let text = self.text()?;
-                Ok(Value::String(self.texts.text(&text)))
-            }
-            Some(b'{') => {
-                let mut members = Struct::new();
-                self.object(|reader, name| {
-                    let name = reader.texts.text(&name);
-                    members.push(name, reader.value(depth + 1)?);
-                    Ok(())
-                })?;
-                Ok(Value::Struct(members))
-            }
             Some(b'[') => self.array(depth),
+            Some(b'{') => self.map(depth),
             Some(b'-' | b'0'..=b'9') => self.number(),
             Some(byte) if byte.is_ascii_alphabetic() => self.word(),
             Some(_) => Err(self.error("expected a value")),
@@ -87,12 +91,24 @@ impl<'i> Reader<'i> {
     }
 
     fn array(&mut self, depth: usize) -> Result<Value, DecodeError> {
-        let mut elements = Vec::new();
+        let outer = self.elements.len();
         self.list(|reader| {
-            elements.push(reader.value(depth + 1)?);
+            let element = reader.value(depth + 1)?;
+            reader.elements.push(element);
             Ok(())
         })?;
-        Ok(Value::Array(elements))
+        Ok(Value::Array(taken_from(&mut self.elements, outer)))
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, DecodeError> {
+        let outer = self.members.len();
+        self.object(|reader, name| {
+            let name = reader.texts.text(&name);
+            let value = reader.value(depth + 1)?;
+            reader.members.push((name, value));
+            Ok(())
+        })?;
+        Ok(Value::Struct(Struct::from(taken_from(&mut self.members, outer))))
     }
 
     /// The elements of the list that comes next: `element` is called at each and must read it.
@@ -113,37 +129,39 @@ impl<'i> Reader<'i> {
         }
     }
 
-    /// A member that is awaited perhaps, its value inside `depth` others.
+    /// A member that is awaited perhaps, its value inside `depth` others. The comma after it is left.
     fn field(&mut self, depth: usize, fields: &mut impl Awaiting) -> Result<(), DecodeError> {
-        let rest = self.input.as_bytes().get(self.position..).unwrap_or_default();
-        let after_name =
-            |name: &str| rest.strip_prefix(b"\"")?.strip_prefix(name.as_bytes())?.strip_prefix(b"\":");
-        let awaited = fields.awaited().and_then(|(name, usual)| Some((name, usual, after_name(name)?)));
-        let Some((name, usual, rest)) = awaited else {
-            self.expect(b'"', "expected a member's name")?;
-            let name = self.text()?;
-            self.expect(b':', "expected a colon after a member's name")?;
-            let value = self.value(depth)?;
-            fields.take(&name, value);
+        let rest = self.rest().as_bytes();
+        if let Some(awaited) = fields.awaited()
+            // What is counted together here is counted apart below.
+            && self.meter.takes_text(awaited.opening.len() + awaited.usual.len())
+            && let Some(value) = rest.strip_prefix(awaited.opening.as_bytes())
+        {
+            self.position += awaited.opening.len();
+            let usual = awaited.usual.as_bytes();
+            // What does not end there is another value that begins alike.
+            if let Some([b',' | b'}', ..]) = value.strip_prefix(usual)
+                && !usual.is_empty()
+            {
+                self.enter(depth)?;
+                self.position += usual.len();
+                fields.take_usual();
+            } else {
+                let value = self.value(depth)?;
+                fields.take_awaited(value);
+            }
             return Ok(());
-        };
-        self.position = self.input.len() - rest.len();
-        self.meter.text(name.len(), self.position)?;
-        let after = if usual.is_empty() { None } else { rest.strip_prefix(usual.as_bytes()) };
-        // What goes on is another value that begins alike.
-        if let Some(after @ [b',' | b'}', ..]) = after {
-            self.enter(depth)?;
-            self.meter.text(usual.len(), self.position)?;
-            self.position = self.input.len() - after.len();
-            fields.take_usual();
-        } else {
-            let value = self.value(depth)?;
-            fields.take_awaited(value);
         }
+        self.expect(b'"', "expected a member's name")?;
+        let name = self.text()?;
+        self.expect(b':', "expected a colon after a member's name")?;
+        let value = self.value(depth)?;
+        fields.take(&name, value);
         Ok(())
     }
 
     /// Counts the value that comes next.
+    #[inline]
     fn enter(&mut self, depth: usize) -> Result<(), DecodeError> {
         self.meter.depth(depth, self.position)?;
         self.meter.value(self.position)
@@ -175,6 +193,10 @@ impl<'i> Reader<'i> {
 
     fn number(&mut self) -> Result<Value, DecodeError> {
         let rest = self.rest();
+        if let Some((number, length)) = whole_number(rest.as_bytes()) {
+            self.position += length;
+            return Ok(Value::Int(number));
+        }
         if let Some(after) = rest.strip_prefix("-Infinity") {
             self.position = self.input.len() - after.len();
             return Ok(Value::Float(f64::NEG_INFINITY));
@@ -201,6 +223,7 @@ impl<'i> Reader<'i> {
     }
 
     /// After the opening quote: the text, up to and with the closing one. What is not escaped is borrowed.
+    #[inline]
     pub(super) fn text(&mut self) -> Result<Cow<'i, str>, DecodeError> {
         let plain = self.plain()?;
         if self.input.as_bytes().get(self.position) == Some(&b'"') {
@@ -208,6 +231,19 @@ impl<'i> Reader<'i> {
             self.meter.text(plain.len(), self.position)?;
             return Ok(Cow::Borrowed(plain));
         }
+        self.text_after(plain).map(Cow::Owned)
+    }
+
+    /// The same, as it is kept.
+    #[inline]
+    fn kept_text(&mut self) -> Result<SmolStr, DecodeError> {
+        let text = self.text()?;
+        Ok(self.texts.text(&text))
+    }
+
+    /// The text that begins with `plain` and goes on with a backslash.
+    #[cold]
+    fn text_after(&mut self, plain: &str) -> Result<String, DecodeError> {
         let mut text = String::from(plain);
         self.position += 1;
         loop {
@@ -215,12 +251,13 @@ impl<'i> Reader<'i> {
             text.push_str(self.plain()?);
             self.meter.text(text.len(), self.position)?;
             if self.take() == Some(b'"') {
-                return Ok(Cow::Owned(text));
+                return Ok(text);
             }
         }
     }
 
     /// What stands before the next quote or backslash.
+    #[inline]
     fn plain(&mut self) -> Result<&'i str, DecodeError> {
         let rest = self.rest();
         let end = end_of_plain(rest.as_bytes());
@@ -264,6 +301,7 @@ impl<'i> Reader<'i> {
         code.ok_or_else(|| DecodeError::new("not four hexadecimal digits", self.position - 4))
     }
 
+    #[inline]
     fn rest(&self) -> &'i str {
         self.input.get(self.position..).unwrap_or_default()
     }
@@ -275,6 +313,7 @@ impl<'i> Reader<'i> {
     }
 
     /// The next byte that is no white space; it stays where it is.
+    #[inline]
     fn next_byte(&mut self) -> Option<u8> {
         let bytes = self.input.as_bytes();
         while let Some(byte) = bytes.get(self.position) {
@@ -287,6 +326,7 @@ impl<'i> Reader<'i> {
     }
 
     /// Whether `byte` comes next; it is passed over then.
+    #[inline]
     fn passed(&mut self, byte: u8) -> bool {
         // Mostly there is no white space.
         if self.input.as_bytes().get(self.position) == Some(&byte) {
@@ -298,33 +338,25 @@ impl<'i> Reader<'i> {
         there
     }
 
+    #[inline]
     pub(super) fn expect(&mut self, byte: u8, what: &str) -> Result<(), DecodeError> {
         if self.passed(byte) { Ok(()) } else { Err(self.error(what)) }
     }
 
+    #[cold]
     pub(super) fn error(&self, what: impl Into<String>) -> DecodeError {
         DecodeError::new(what, self.position.min(self.input.len()))
     }
 }
 
-/// Where the first quote or backslash is. Most texts are short, shorter than what calling a search pays for.
-fn end_of_plain(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let (words, _) = bytes.as_chunks::<8>();
-    let mut passed = 0;
-    for word in words.iter().take(SHORT_WORDS) {
-        let word = u64::from_le_bytes(*word);
-        let (quote, slash) = (word ^ (ONES * b'"' as u64), word ^ (ONES * b'\\' as u64));
-        // A byte that is zero sets its top bit; the lowest one set is right, those above may be not.
-        let found = ((quote.wrapping_sub(ONES) & !quote) | (slash.wrapping_sub(ONES) & !slash)) & TOPS;
-        if found != 0 {
-            return Some(passed + (found.trailing_zeros() / 8) as usize);
-        }
-        passed += 8;
+/// What a stack holds from there on, in memory of just its size.
+fn taken_from<T>(stack: &mut Vec<T>, outer: usize) -> Vec<T> {
+    if outer > 0 {
+        return stack.split_off(outer);
     }
-    let rest = bytes.get(passed..).unwrap_or_default();
-    memchr::memchr2(b'"', b'\\', rest).map(|at| passed + at)
+    let mut all = Vec::with_capacity(stack.len());
+    all.append(stack);
+    all
 }
 
 impl Source for Reader<'_> {
@@ -347,13 +379,26 @@ impl Source for Reader<'_> {
         if self.passed(b'}') {
             return Ok(());
         }
+        let (begin, counted) = (self.position, self.meter.values());
         loop {
-            self.field(depth + 1, fields)?;
-            if self.passed(b'}') {
-                return Ok(());
+            let alike = fields.take_alike(self.rest().as_bytes());
+            self.meter.more(alike.values, self.position)?;
+            self.position += alike.bytes;
+            if alike.ended {
+                break;
             }
-            self.expect(b',', "expected a comma or the end of the object")?;
+            self.field(depth + 1, fields)?;
+            let ended = self.passed(b'}');
+            if !ended {
+                self.expect(b',', "expected a comma or the end of the object")?;
+            }
+            fields.end_member(self.position - begin, self.meter.values() - counted);
+            if ended {
+                break;
+            }
         }
+        fields.end(self.input.as_bytes().get(begin..self.position).unwrap_or_default());
+        Ok(())
     }
 
     fn elements(
