@@ -14,14 +14,12 @@ use crate::recorded;
 
 /// The XML-RPC body of a first picture with objects of these numbers.
 pub(crate) fn body(numbers: Range<usize>) -> Result<Vec<u8>> {
-    Ok(xml::encode_reply(&Ok(value(numbers)?)).into_bytes())
+    Ok(xml::encode_reply(&Ok(value(recorded::value()?, numbers)?)).into_bytes())
 }
 
-/// A first picture with objects of these numbers.
-pub(crate) fn value(numbers: Range<usize>) -> Result<Value> {
-    let Value::Struct(mut members) = recorded::value()? else {
-        anyhow::bail!("the recorded reply is no struct")
-    };
+/// A first picture with objects of these numbers, made of a recorded one.
+pub(crate) fn value(recorded: Value, numbers: Range<usize>) -> Result<Value> {
+    let Value::Struct(mut members) = recorded else { anyhow::bail!("the recorded reply is no struct") };
     let Some(Value::Array(recorded)) = members.remove("events") else { anyhow::bail!("it has no events") };
     let mut names = Names::default();
     // The same numbers whatever part of the pool is asked for.
@@ -34,6 +32,35 @@ pub(crate) fn value(numbers: Range<usize>) -> Result<Value> {
     });
     members.insert("events", Value::Array(events.collect::<Result<_>>()?));
     Ok(Value::Struct(members))
+}
+
+/// The same picture with no two objects alike: whatever a field holds is another thing in each. References, truth values, and
+/// what is empty or zero stay as they are.
+pub(crate) fn unlike(mut picture: Value) -> Result<Value> {
+    let Value::Struct(members) = &mut picture else { anyhow::bail!("the picture is no struct") };
+    let Some(Value::Array(events)) = members.get_mut("events") else { anyhow::bail!("it has no events") };
+    for (number, event) in events.iter_mut().enumerate() {
+        let Value::Struct(event) = event else { anyhow::bail!("an event is no struct") };
+        let Some(Value::Struct(record)) = event.get_mut("snapshot") else { continue };
+        record.iter_mut().for_each(|(_, value)| distinguish(value, number));
+    }
+    Ok(picture)
+}
+
+fn distinguish(value: &mut Value, number: usize) {
+    match value {
+        Value::String(text) if !text.is_empty() && !text.contains("0000-0000-0000") && text != NULL_REF => {
+            *text = format_smolstr!("{text} {number}");
+        }
+        Value::Int(whole) if *whole != 0 => *whole = whole.saturating_add(number as i64),
+        Value::Float(float) if *float != 0.0 => *float += number as f64,
+        Value::Array(elements) if !elements.is_empty() => {
+            let by = number % elements.len();
+            elements.rotate_left(by);
+        }
+        Value::Struct(members) => members.iter_mut().for_each(|(_, value)| distinguish(value, number)),
+        _ => {}
+    }
 }
 
 /// The reply decoded and taken apart.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use xapi::Value;
-use xapi::codec::{Limits, xml};
+use xapi::codec::{Limits, Reply, json, xml};
 use xapi::events::Batch;
 
 const XML: &[u8] =
@@ -22,7 +22,15 @@ pub(crate) fn json_body() -> Result<&'static [u8]> {
 
 /// The value of the XML-RPC reply.
 pub(crate) fn value() -> Result<Value> {
-    let reply = xml::decode_reply(xml_body()?, &Limits::default()).context("decoding the recorded reply")?;
+    succeeded(xml::decode_reply(xml_body()?, &Limits::default()).context("decoding the recorded reply")?)
+}
+
+/// The value of the JSON-RPC reply.
+pub(crate) fn json_value() -> Result<Value> {
+    succeeded(json::decode_reply(json_body()?, &Limits::default()).context("decoding the recorded reply")?)
+}
+
+fn succeeded(reply: Reply) -> Result<Value> {
     reply.map_err(|failure| anyhow::anyhow!("the recorded reply is a refusal: {failure}"))
 }
 

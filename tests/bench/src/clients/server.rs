@@ -1,5 +1,5 @@
 //! A pool that knows one answer to `event.from`, on the wire asked on: the recorded picture of a pool, the same each time
-//! or with other objects each time.
+//! or with other objects each time, which are as like each other as recorded or not at all.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,6 +19,9 @@ pub(super) enum Objects {
     Same,
     /// References and uuids that were in no answer before; all else is the same.
     New,
+    /// The same, and no object has anything in common with the one before but references to nothing, truth values, and what
+    /// is empty or zero.
+    Unlike,
 }
 
 /// The copy of the pool that an answer is written down with.
@@ -34,15 +37,22 @@ struct Answer {
 impl Answer {
     fn new(objects: Objects) -> Result<Self> {
         let count = recorded::batch()?.events.len();
-        let reply = Ok(picture::value(WRITTEN * count..(WRITTEN + 1) * count)?);
-        Ok(Answer { xml: xml::encode_reply(&reply), json: json::encode_reply(&reply, 0), objects })
+        let picture = |recorded| -> Result<Reply> {
+            let picture = picture::value(recorded, WRITTEN * count..(WRITTEN + 1) * count)?;
+            Ok(Ok(if matches!(objects, Objects::Unlike) { picture::unlike(picture)? } else { picture }))
+        };
+        let xml = xml::encode_reply(&picture(recorded::value()?)?);
+        let json = json::encode_reply(&picture(recorded::json_value()?)?, 0);
+        Ok(Answer { xml, json, objects })
     }
 
     /// The bytes that a client gets when it polls for the `count`th time.
     fn bytes(&self, written: &str, count: usize) -> Vec<u8> {
         match self.objects {
             Objects::Same => written.to_owned().into_bytes(),
-            Objects::New => written.replace(&picture::prefix(WRITTEN), &picture::prefix(count)).into_bytes(),
+            Objects::New | Objects::Unlike => {
+                written.replace(&picture::prefix(WRITTEN), &picture::prefix(count)).into_bytes()
+            }
         }
     }
 }
