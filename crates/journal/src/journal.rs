@@ -15,8 +15,8 @@ use crate::reader::Reader;
 use crate::writer::Writer;
 use crate::{
     Allowed, By, DeadLetter, Effect, EffectId, Finish, Gap, Intent, Limits, Listings, NewAudit, NewEvent,
-    OpenDelivery, Progress, Pruned, Scheduled, Shrunk, actions, audit, dead, deliveries, effects, events, fold,
-    limit, prune, schedule, state, switch,
+    OpenDelivery, Progress, Pruned, Scheduled, Shrunk, actions, audit, dead, deliveries, effects, events,
+    fold, limit, prune, schedule, state, switch,
 };
 
 /// An open journal.

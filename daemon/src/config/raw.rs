@@ -137,7 +137,20 @@ impl RawConfig {
                 ),
             );
         }
-        RawConfig { start, state, plugins, format, level, drain, keep, keep_audit, max_size, max_events, control, pools }
+        RawConfig {
+            start,
+            state,
+            plugins,
+            format,
+            level,
+            drain,
+            keep,
+            keep_audit,
+            max_size,
+            max_events,
+            control,
+            pools,
+        }
     }
 }
 

@@ -59,8 +59,7 @@ fn a_small_configuration_gets_its_defaults() {
     assert_eq!(config.log, Log { format: LogFormat::Auto, level: "info".into() });
     assert_eq!(config.drain, Duration::from_secs(20));
     let days = |days: u64| Duration::from_secs(days * 24 * 3600);
-    let retention =
-        Retention { keep: days(30), keep_audit: days(365), max_size: None, max_events: None };
+    let retention = Retention { keep: days(30), keep_audit: days(365), max_size: None, max_events: None };
     assert_eq!(config.retention, retention);
     assert_eq!(config.pools[0].endpoint.to_string(), "https://10.0.0.10:443");
     assert_eq!(config.pools[0].user, "root");

@@ -10,7 +10,7 @@ use journal::{
 
 use super::types::{
     ActionLine, AuditLine, AuditQuery, AuditVerified, CallLine, DeadDetail, DeadLine, DeliveryDetail,
-    DeliveryLine, EventDetail, EventLine, EventQuery, Events, JournalStatus, OfPlugin, PluginStatus,
+    DeliveryLine, EventDetail, EventLine, EventQuery, Events, GapLine, JournalStatus, OfPlugin, PluginStatus,
 };
 use super::{expected, summary};
 
