@@ -7,6 +7,10 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+#[path = "../../skipped.rs"]
+mod skipped;
+use skipped::skipped;
+
 /// A folder in which a person works. What cargo builds there is kept from run to run, since it takes minutes.
 struct Desk {
     folder: TempDir,
@@ -91,6 +95,78 @@ fn a_new_plugin_builds_tests_and_runs_at_once() {
     assert!(told(&broken).contains("#[on(\"nightly\")] fn nightly(&self, tick: Tick)"), "{}", told(&broken));
 }
 
+/// Begins a project in an interpreted language and fetches its tools; none where they cannot be had, which is told.
+fn begun_in(language: &str, tools: &[&str]) -> Option<Desk> {
+    let desk = Desk::new();
+    let begun = desk.xapiary("", &["plugin", "new", "stop-tag", "--language", language]);
+    assert!(begun.status.success(), "{}", told(&begun));
+    let missing = desk.xapiary("stop-tag", &["plugin", "build"]);
+    assert_eq!(missing.status.code(), Some(2), "{}", told(&missing));
+    assert!(told(&missing).contains(&format!("run in .\n\n  {}", tools.join(" && "))), "{}", told(&missing));
+
+    for tool in tools {
+        let mut shell = e2e::command(Path::new("sh"));
+        shell.current_dir(desk.path("stop-tag")).args(["-c", tool]);
+        let output = desk.ask(shell);
+        if !output.status.success() {
+            skipped(&format!("{tool}: {}", told(&output).lines().last().unwrap_or("no word why")));
+            return None;
+        }
+    }
+    Some(desk)
+}
+
+/// The scenario that all templates have, and what an author meets who breaks something.
+fn passes_and_teaches(desk: &Desk, source: &str, reads: [&str; 2], told_as: &str) {
+    let tested = desk.xapiary("stop-tag", &["plugin", "test"]);
+    let text = told(&tested);
+    assert!(tested.status.success(), "{text}");
+    for wanted in ["calls VM.add_tags on web-1", "calls VM.remove_tags on web-1", "passed"] {
+        assert!(text.contains(wanted), "{wanted} is not in {text}");
+    }
+
+    // A mistake is told with its place in the author's own file.
+    let path = desk.path("stop-tag").join(source);
+    let broken = std::fs::read_to_string(&path).unwrap().replacen(reads[0], reads[1], 1);
+    std::fs::write(&path, broken).unwrap();
+    let tested = desk.xapiary("stop-tag", &["plugin", "test"]);
+    assert_eq!(tested.status.code(), Some(1), "{}", told(&tested));
+    assert!(told(&tested).contains(told_as), "{told_as} is not in {}", told(&tested));
+}
+
+#[test]
+fn a_plugin_in_python_builds_tests_and_runs_at_once() {
+    let tools = ["python3 -m venv .venv", ".venv/bin/pip install -r requirements.txt"];
+    let Some(desk) = begun_in("python", &tools) else { return };
+    let built = desk.xapiary("stop-tag", &["plugin", "build"]);
+    assert!(built.status.success(), "{}", told(&built));
+    let mut native = e2e::command(Path::new("python3"));
+    native.args(["-m", "unittest"]).env("PYTHONPATH", "build/sdk").current_dir(desk.path("stop-tag"));
+    let native = desk.ask(native);
+    assert!(native.status.success() && told(&native).contains("Ran 1 test"), "{}", told(&native));
+    passes_and_teaches(
+        &desk,
+        "plugin.py",
+        ["settings.get(\"tag\")", "1 / 0"],
+        "ZeroDivisionError: division by zero (at ",
+    );
+}
+
+#[test]
+fn a_plugin_in_javascript_builds_tests_and_runs_at_once() {
+    let Some(desk) = begun_in("javascript", &["npm install"]) else { return };
+    let built = desk.xapiary("stop-tag", &["plugin", "build"]);
+    assert!(built.status.success(), "{}", told(&built));
+    let native = desk.run(Path::new("npm"), "stop-tag", &["test"]);
+    assert!(native.status.success() && told(&native).contains("pass 1"), "{}", told(&native));
+    passes_and_teaches(
+        &desk,
+        "plugin.js",
+        ["settings.get(\"tag\")", "nothing.here"],
+        "ReferenceError: nothing is not defined (at ",
+    );
+}
+
 #[test]
 fn what_cannot_be_begun_built_or_tested_is_told() {
     let desk = Desk::new();
@@ -100,6 +176,7 @@ fn what_cannot_be_begun_built_or_tested_is_told() {
         (&["plugin", "new", "Stop Tag"][..], "is no name for a plugin: it begins with a lower-case letter"),
         (&["plugin", "new", "empty"], "empty is there already"),
         (&["plugin", "new", "stop-tag", "--sdk", "empty"], "empty is not the SDK"),
+        (&["plugin", "new", "x", "--language", "python", "--sdk", "empty"], "--sdk is for Rust"),
         (&["plugin", "build", "empty"], "empty is no project of a plugin"),
         (&["plugin", "build", "nowhere"], "nowhere is no folder"),
         (&["plugin", "test", "no.wasm"], "no WebAssembly file"),

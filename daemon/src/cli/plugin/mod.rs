@@ -5,6 +5,7 @@ mod inspect;
 mod language;
 mod new;
 mod pack;
+mod sdk;
 mod test;
 
 use std::fs::File;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::language::Language;
+use super::sdk::{File, write};
 use crate::cli::Answer;
 use crate::cli::stage::toml_text;
 
@@ -13,24 +14,42 @@ const NAME_MAX: usize = 64;
 /// Where the SDK lies in a clone of the repository.
 const SDK_IN_CLONE: &str = "plugin-sdk/rust";
 
-/// A file of a project and what is in it.
-type File = (&'static str, &'static str);
-
 macro_rules! template {
     ($language:literal: $($path:literal = $file:literal,)*) => {
         &[$(($path, include_str!(concat!("../../../../plugin-sdk/templates/", $language, "/", $file))),)*]
     };
 }
 
+/// What a project has in every language.
+const PROJECT: &[File] = template! { "project":
+    "plugin.toml" = "plugin.toml",
+    "grant.toml" = "grant.toml",
+    "scenarios/crash.toml" = "scenarios/crash.toml",
+};
+
 const RUST: &[File] = template! { "rust":
     "Cargo.toml" = "Cargo.toml.template",
     ".gitignore" = "gitignore.template",
     "README.md" = "README.md",
-    "plugin.toml" = "plugin.toml",
-    "grant.toml" = "grant.toml",
     "src/lib.rs" = "src/lib.rs",
     "src/tests.rs" = "src/tests.rs",
-    "scenarios/crash.toml" = "scenarios/crash.toml",
+};
+
+const PYTHON: &[File] = template! { "python":
+    ".gitignore" = "gitignore.template",
+    "README.md" = "README.md",
+    "plugin.py" = "plugin.py",
+    "requirements.txt" = "requirements.txt",
+    "test_plugin.py" = "test_plugin.py",
+};
+
+const JAVASCRIPT: &[File] = template! { "javascript":
+    ".gitignore" = "gitignore.template",
+    "README.md" = "README.md",
+    "decide.js" = "decide.js",
+    "decide.test.js" = "decide.test.js",
+    "package.json" = "package.json",
+    "plugin.js" = "plugin.js",
 };
 
 #[derive(Debug, clap::Args)]
@@ -40,7 +59,7 @@ pub(in crate::cli) struct New {
     /// The language to write it in
     #[arg(long, value_enum, default_value = "rust")]
     language: Language,
-    /// Where the SDK lies; without it, it is looked for in the clone of the repository that this is run in or was built in
+    /// Of a Rust project: where the SDK lies; without it, it is looked for in the clone of the repository that this is run in or was built in
     #[arg(long, value_name = "FOLDER")]
     sdk: Option<PathBuf>,
 }
@@ -58,28 +77,84 @@ pub(super) fn new(arguments: &New) -> Result<Answer> {
         );
         return Ok(Answer::Misused);
     }
-    let Language::Rust = arguments.language;
-    let sdk = match sdk(arguments.sdk.as_deref())? {
-        Ok(sdk) => sdk,
-        Err(why) => {
-            anstream::eprintln!("xapiary: {why}");
+    let started = match arguments.language {
+        Language::Rust => match sdk(arguments.sdk.as_deref())? {
+            Ok(sdk) => Started::rust(name, &sdk),
+            Err(why) => {
+                anstream::eprintln!("xapiary: {why}");
+                return Ok(Answer::Misused);
+            }
+        },
+        _ if arguments.sdk.is_some() => {
+            anstream::eprintln!(
+                "xapiary: --sdk is for Rust: other languages have their SDK from this program"
+            );
             return Ok(Answer::Misused);
         }
+        Language::Python => Started::python(name),
+        Language::JavaScript => Started::javascript(name),
     };
-    for (path, text) in RUST {
-        let path = folder.join(path);
-        if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("making {}", parent.display()))?;
-        }
-        let text = filled(text, name, &format!("{{ path = {} }}", toml_text(&sdk.display().to_string())));
-        std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    for (path, text) in PROJECT.iter().chain(started.files) {
+        write(&folder.join(path), &started.filled(text, name))?;
     }
-    anstream::println!(
-        "{name} is begun, with the SDK of {}. Go on with\n\n  cd {name}\n  cargo test               # the handlers, natively\n  \
-         xapiary plugin build     # the component\n  xapiary plugin test      # against a simulated pool",
-        sdk.display()
-    );
+    anstream::println!("{name} is begun. Go on with\n\n  cd {name}\n{}", started.next);
     Ok(Answer::Done)
+}
+
+/// A project that begins: what is of its language.
+struct Started {
+    files: &'static [File],
+    /// The name of the file that building makes.
+    component: String,
+    /// How the project names the SDK.
+    sdk: String,
+    /// The commands to go on with.
+    next: &'static str,
+}
+
+impl Started {
+    fn rust(name: &str, sdk: &Path) -> Self {
+        Started {
+            files: RUST,
+            component: format!("{}.wasm", name.replace('-', "_")),
+            sdk: format!("{{ path = {} }}", toml_text(&sdk.display().to_string())),
+            next: "  cargo test               # the handlers, natively\n  \
+                   xapiary plugin build     # the component\n  \
+                   xapiary plugin test      # against a simulated pool",
+        }
+    }
+
+    fn python(name: &str) -> Self {
+        Started {
+            files: PYTHON,
+            component: format!("{name}.wasm"),
+            sdk: String::new(),
+            next: "  python3 -m venv .venv && .venv/bin/pip install -r requirements.txt\n  \
+                   xapiary plugin build                      # the component\n  \
+                   PYTHONPATH=build/sdk python3 -m unittest  # what it decides\n  \
+                   xapiary plugin test                       # against a simulated pool",
+        }
+    }
+
+    fn javascript(name: &str) -> Self {
+        Started {
+            files: JAVASCRIPT,
+            component: format!("{name}.wasm"),
+            sdk: String::new(),
+            next: "  npm install\n  \
+                   npm test                 # what it decides\n  \
+                   xapiary plugin build     # the component\n  \
+                   xapiary plugin test      # against a simulated pool",
+        }
+    }
+
+    /// A template with its blanks filled in.
+    fn filled(&self, text: &str, name: &str) -> String {
+        text.replace("{{name}}", name)
+            .replace("{{Type}}", &type_name(name))
+            .replace("{{component}}", &self.component)
+            .replace("{{sdk}}", &self.sdk)
+    }
 }
 
 /// What keeps a text from being a plugin's name and, as Rust wants it, a package's.
@@ -98,14 +173,6 @@ fn wrong(name: &str) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// A template with its blanks filled in.
-fn filled(text: &str, name: &str, sdk: &str) -> String {
-    text.replace("{{name}}", name)
-        .replace("{{Type}}", &type_name(name))
-        .replace("{{component}}", &format!("{}.wasm", name.replace('-', "_")))
-        .replace("{{sdk}}", sdk)
 }
 
 /// `stop-tag` as `StopTag`.
@@ -158,9 +225,15 @@ mod tests {
 
     #[test]
     fn no_blank_is_left_open() {
-        for (path, text) in RUST {
-            let text = filled(text, "stop-tag", "{ path = \"/sdk\" }");
-            assert!(!text.contains("{{") && !text.contains("}}"), "{path}: {text}");
+        for started in [
+            Started::rust("stop-tag", Path::new("/sdk")),
+            Started::python("stop-tag"),
+            Started::javascript("stop-tag"),
+        ] {
+            for (path, text) in PROJECT.iter().chain(started.files) {
+                let text = started.filled(text, "stop-tag");
+                assert!(!text.contains("{{") && !text.contains("}}"), "{path}: {text}");
+            }
         }
         assert_eq!(type_name("stop-tag"), "StopTag");
     }

@@ -1,4 +1,4 @@
-//! `xapiary plugin build`: a component out of a project, by the tools of its language.
+//! A component out of a Rust project, by cargo.
 
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
@@ -6,97 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use plugin_host::{Inspection, inspect};
 use serde::Deserialize;
 
-use super::language::Language;
-use crate::cli::{Answer, output};
+use super::BuildError;
 
 /// What every plugin is compiled for.
 const WASM_TARGET: &str = "wasm32-wasip2";
-
-#[derive(Debug, clap::Args)]
-pub(in crate::cli) struct Build {
-    /// The folder of the project
-    #[arg(default_value = ".")]
-    folder: PathBuf,
-    /// Of a Rust project: the build profile
-    #[arg(long, default_value = "release")]
-    profile: String,
-}
-
-/// A component that this version would load.
-pub(super) struct Component {
-    pub(super) path: PathBuf,
-    pub(super) bytes: Vec<u8>,
-    pub(super) inspection: Inspection,
-}
-
-/// Why there is no component.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BuildError {
-    /// Something that building needs is not there, or this is no project.
-    #[error("{0}")]
-    CannotBuild(String),
-    /// The tools told why.
-    #[error("the plugin does not build")]
-    Failed,
-    /// It is built and cannot be loaded.
-    #[error("{}: {source}", path.display())]
-    CannotLoad {
-        path: PathBuf,
-        #[source]
-        source: plugin_host::LoadError,
-    },
-}
-
-impl BuildError {
-    /// As an answer of a command, told to the person.
-    pub(super) fn told(&self) -> Answer {
-        anstream::eprintln!("xapiary: {self}");
-        match self {
-            BuildError::Failed => Answer::No,
-            BuildError::CannotBuild(_) | BuildError::CannotLoad { .. } => Answer::Misused,
-        }
-    }
-}
-
-pub(super) fn build(arguments: &Build) -> Result<Answer> {
-    match component(&arguments.folder, &arguments.profile)? {
-        Ok(built) => {
-            let manifest = &built.inspection.manifest;
-            let size = output::bytes(built.bytes.len() as u64);
-            anstream::println!("{} {}: {} ({size})", manifest.name, manifest.version, built.path.display());
-            Ok(Answer::Done)
-        }
-        Err(error) => Ok(error.told()),
-    }
-}
-
-/// Builds the project in a folder. What the tools say goes to standard error as they say it.
-pub(super) fn component(folder: &Path, profile: &str) -> Result<Result<Component, BuildError>> {
-    let cannot = |what: String| Ok(Err(BuildError::CannotBuild(what)));
-    if !folder.is_dir() {
-        return cannot(format!("{} is no folder", folder.display()));
-    }
-    let Some(language) = Language::of(folder) else {
-        let (folder, marks) = (folder.display(), Language::MARKS);
-        return cannot(format!(
-            "{folder} is no project of a plugin: it has none of {marks}; `xapiary plugin new` begins one"
-        ));
-    };
-    let path = match language {
-        Language::Rust => match rust(folder, profile)? {
-            Ok(path) => path,
-            Err(error) => return Ok(Err(error)),
-        },
-    };
-    let bytes = super::read(&path).with_context(|| path.display().to_string())?;
-    Ok(match inspect(&bytes) {
-        Ok(inspection) => Ok(Component { path, bytes, inspection }),
-        Err(source) => Err(BuildError::CannotLoad { path, source }),
-    })
-}
 
 /// A message of cargo's, as far as it matters here.
 #[derive(Debug, Deserialize)]
@@ -108,7 +23,7 @@ struct Message {
     manifest_path: PathBuf,
 }
 
-fn rust(folder: &Path, profile: &str) -> Result<Result<PathBuf, BuildError>> {
+pub(super) fn built(folder: &Path, profile: &str) -> Result<Result<PathBuf, BuildError>> {
     if let Some(missing) = missing_tools() {
         return Ok(Err(BuildError::CannotBuild(missing)));
     }
