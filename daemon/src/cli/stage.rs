@@ -15,6 +15,8 @@ use crate::config::{self, Config, Problems};
 
 const USER: &str = "root";
 const PASSWORD: &str = "stage";
+/// The pool's Unix socket in the folder, which nobody else may enter.
+const SOCKET: &str = "xapi";
 
 /// Everything is in a folder of its own that goes with it.
 pub(super) struct Stage {
@@ -31,14 +33,20 @@ pub(super) fn options(speed: f64, seed: u64) -> Options {
 impl Stage {
     /// Opens the pool's door and writes the configuration that a daemon would have for it.
     pub(super) async fn set(simulator: &Simulator, pool: &str) -> Result<Self> {
-        let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-        let doors = Doors { https: Some(any_port), ..Doors::default() };
-        let running = simulator.open(doors).await.context("opening the simulated pool's door")?;
-        running.lead_nowhere_else();
         let folder = tempfile::Builder::new().prefix("xapiary-").tempdir().context("making a folder")?;
+        let any_port = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        let unix = Some(folder.path().join(SOCKET));
+        let doors = Doors { https: Some(any_port), unix, ..Doors::default() };
+        let running = simulator.open(doors).await.context("opening the simulated pool's doors")?;
+        running.lead_nowhere_else();
         write(folder.path(), &running, pool)?;
         let admin = admin(&running)?;
         Ok(Stage { running, admin, folder })
+    }
+
+    /// The pool's Unix socket, on which its owner is root.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.folder.path().join(SOCKET)
     }
 
     /// Where grants and components go.

@@ -158,7 +158,7 @@ impl fmt::Debug for Object {
 /// The objects of a class for which a CEL expression over `self` holds; an empty filter holds for all.
 ///
 /// They come in a stable order, a page at a time, so a search that stops early costs little.
-/// [`Class::find`](crate::xapi::Class::find) gives objects of a type.
+/// [`Class::find`] gives objects of a type.
 ///
 /// ```no_run
 /// # fn attached() -> Result<(), xapiary_sdk::Error> {

@@ -1,10 +1,12 @@
 //! `xapiary plugin`: what an author does, from an empty folder to one file that is ready to be installed.
 
 mod build;
+mod grant;
 mod inspect;
 mod language;
 mod new;
 mod pack;
+mod run;
 mod sdk;
 mod test;
 
@@ -33,6 +35,11 @@ pub(super) enum Command {
     /// would give it. Exit code 0: all that was expected came; 1: something did not; 2: plugin, grant or scenario cannot be
     /// used.
     Test(test::Test),
+    /// Run a plugin on a simulated pool while it is being written
+    ///
+    /// It runs dry unless --enforce is given, and what it does is told as it happens. When a file of the project changes, it is
+    /// built anew and goes on where it was.
+    Run(run::Run),
     /// Say what a component is and wants: what it hears, calls, needs to be told, and imports
     ///
     /// Reads the file without compiling or running anything. Exit code 0: this version would load it; 2: it would not.
@@ -49,6 +56,7 @@ pub(super) async fn plugin(command: &Command) -> Result<Answer> {
         Command::New(arguments) => new::new(arguments),
         Command::Build(arguments) => build::build(arguments),
         Command::Test(arguments) => test::test(arguments).await,
+        Command::Run(arguments) => run::run(arguments).await,
         Command::Inspect(arguments) => inspect::inspect_file(arguments),
         Command::Pack(arguments) => pack::pack_file(arguments),
     }

@@ -51,7 +51,11 @@ impl Manifest {
     /// Subscriptions of other classes that hear changes of objects which belong to theirs: name, class, and the fields of
     /// `with`.
     pub(super) fn joined(&self) -> impl Iterator<Item = (&str, &str, Vec<&str>)> {
-        self.subscriptions().filter_map(|subscription| {
+        let modified = |subscription: &&Map<String, Json>| {
+            let on = texts(subscription, "on");
+            on.is_empty() || on.contains(&"modified")
+        };
+        self.subscriptions().filter(modified).filter_map(|subscription| {
             Some((named(subscription)?, subscription.get("class")?.as_str()?, texts(subscription, "with")))
         })
     }

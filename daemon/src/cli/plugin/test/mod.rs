@@ -17,19 +17,14 @@ use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use plugin_host::inspect;
-use serde_json::{Map, Value as Json};
 
 use super::build::{self, BuildError, Component};
+use super::grant::{GRANT, Grant, Unusable};
 use crate::cli::{Answer, output};
-use crate::config::Problems;
 use scenario::Story;
 
 /// Where a project has its scenarios.
 const SCENARIOS: &str = "scenarios";
-/// Where a project has its grant.
-const GRANT: &str = "grant.toml";
-/// The name of the simulated pool, where the grant names none.
-const POOL: &str = "lab";
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Test {
@@ -46,11 +41,6 @@ pub(in crate::cli) struct Test {
     #[arg(long, default_value = "release")]
     profile: String,
 }
-
-/// What keeps a test from being run; it is the files' fault.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Unusable(String);
 
 pub(super) async fn test(arguments: &Test) -> Result<Answer> {
     let component = match component(arguments)? {
@@ -164,43 +154,4 @@ fn scenarios(arguments: &Test) -> Result<Vec<PathBuf>> {
         .into());
     }
     Ok(files)
-}
-
-/// A grant file, as far as a test must know it; the daemon reads it whole.
-struct Grant {
-    path: PathBuf,
-    text: String,
-    /// The component's file, beside the grant.
-    file: String,
-    /// The pool that it is for.
-    pool: String,
-}
-
-impl Grant {
-    fn read(path: &Path) -> Result<Grant> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        let told = |why: String| Unusable(format!("{}: {why}", path.display()));
-        let table: Map<String, Json> = toml::from_str(&text).map_err(|error| told(error.to_string()))?;
-        let file =
-            table.get("file").and_then(Json::as_str).ok_or_else(|| told("file is missing".to_owned()))?;
-        if Path::new(file).components().count() != 1 || Path::new(file).is_absolute() {
-            return Err(told(format!(
-                "file = {file:?}: in a test the component lies beside the grant, name it without a folder"
-            ))
-            .into());
-        }
-        let pools =
-            table.get("pools").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
-        let pool = pools.into_iter().find(|pool| !pool.contains('*')).unwrap_or(POOL).to_owned();
-        Ok(Grant { path: path.to_owned(), file: file.to_owned(), pool, text })
-    }
-
-    /// What is wrong with it, under its own name and not that of the copy which the daemon read.
-    fn problems(&self, problems: &Problems, copy: &Path) -> anyhow::Error {
-        let told = problems.to_string();
-        Unusable(
-            told.replace(&copy.display().to_string(), &self.path.display().to_string()).trim_end().to_owned(),
-        )
-        .into()
-    }
 }
