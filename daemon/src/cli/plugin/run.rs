@@ -140,7 +140,7 @@ async fn tell(moments: &mut broadcast::Receiver<Moment>, copy: &str, original: &
         match moments.recv().await {
             Ok(moment) => anstream::println!("{}", words(moment).replace(copy, original)),
             Err(RecvError::Lagged(missed)) => {
-                anstream::println!("and {} more", output::counted(missed, "moment"))
+                anstream::println!("and {} more", output::counted(missed, "moment"));
             }
             Err(RecvError::Closed) => return,
         }
