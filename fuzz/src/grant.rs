@@ -404,6 +404,7 @@ fn hidden(raw: &RawGrant, result: &Type) -> bool {
         for method in class.methods {
             let name = format!("{}.{}", class.name, method.name);
             if raw.allow.iter().flat_map(|rule| &rule.call).any(|call| covers(call, &name)) {
+                useful.insert(class.name);
                 for parameter in parameters(method) {
                     useful.extend(referred(&parameter.kind, true));
                 }

@@ -68,8 +68,8 @@ pub(crate) fn over_budget(rule: &Rule, exhausted: &Exhausted, now: i64) -> Strin
 
 pub(crate) fn hidden_result(file: &str, method: &str, class: &str) -> String {
     format!(
-        "{method} gives back references to objects of class {class}, of which the plugin may see nothing and which it may \
-         pass to no call; to let it have them, add to {file}:\n{}",
+        "{method} gives back references to objects of class {class}, of which the plugin may see nothing, call \
+         nothing and pass nothing on; to let it have them, add to {file}:\n{}",
         read_lines(class, "uuid")
     )
 }

@@ -31,7 +31,9 @@ pub(crate) fn compile(raw: &RawGrant) -> Result<Grant, Vec<GrantProblem>> {
         return Err(problems);
     }
     let mut reachable: BTreeSet<&'static str> = read.keys().copied().collect();
-    for (_, method) in rules.iter().flat_map(Rule::methods) {
+    for (class, method) in rules.iter().flat_map(Rule::methods) {
+        // Whoever may make an object may know which one it is.
+        reachable.insert(class.name);
         for parameter in parameters(method) {
             referred(&parameter.kind, &mut reachable);
         }
@@ -76,26 +78,26 @@ fn allow(file: &str, index: usize, rule: &RawAllow, problems: &mut Vec<GrantProb
     let calls: Vec<&'static Method> =
         patterns.iter().flat_map(Pattern::methods).map(|(_, _, method)| method).collect();
     let classes = classes(&calls);
-    let scope = Scope { classes: &classes, calls: &calls, argument: None, nesting: NESTING };
-    // Conditions of calls that could not be read would only be blamed for that.
+    // Where no method could be read, conditions are judged as far as they can be without.
     let judged = !calls.is_empty();
-    let on =
-        rule.on.as_ref().filter(|_| judged).and_then(|source| match Condition::compile(source, &scope) {
-            Ok(on) if on.reads_object() && classes.is_empty() => {
-                let what = "none of the methods acts on an object; leave `self` out";
-                problem("on", None, what.to_owned());
-                None
-            }
-            Ok(on) => Some(on),
-            Err(error) => {
-                problem("on", None, error.to_string());
-                None
-            }
-        });
+    let scope_calls = if judged { calls.clone() } else { every_method() };
+    let scope = Scope { classes: &classes, calls: &scope_calls, argument: None, nesting: NESTING };
+    let on = rule.on.as_ref().and_then(|source| match Condition::compile(source, &scope) {
+        Ok(on) if on.reads_object() && classes.is_empty() && judged => {
+            problem("on", None, "none of the methods acts on an object; leave `self` out".to_owned());
+            None
+        }
+        Ok(on) => Some(on),
+        Err(error) => {
+            problem("on", None, error.to_string());
+            None
+        }
+    });
     let mut args = Vec::new();
-    for (name, source) in rule.args.iter().filter(|_| judged) {
+    for (name, source) in &rule.args {
         let key = format!("args.{name}");
-        let known = || calls.iter().flat_map(|method| parameters(method)).map(|parameter| parameter.name);
+        let known =
+            || scope_calls.iter().flat_map(|method| parameters(method)).map(|parameter| parameter.name);
         if !known().any(|known| known == name) {
             let hint = hint(name, known());
             problem(&key, None, format!("none of the methods has an argument `{name}`{hint}"));
@@ -135,6 +137,10 @@ fn text(rule: &RawAllow) -> String {
         text.push_str(&format!(", args = {{ {} }}", args.join(", ")));
     }
     text
+}
+
+fn every_method() -> Vec<&'static Method> {
+    schema::classes().iter().flat_map(|class| class.methods).collect()
 }
 
 /// The classes of the objects that methods act on.

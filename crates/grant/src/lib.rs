@@ -9,8 +9,8 @@
 //!    that it is about, references followed;
 //! 3. its budget (`per_event`, `per_minute`, `objects_per_hour`) has room.
 //!
-//! Then the result has its say: references that the call gives back must be of classes that the plugin may see or act
-//! on. [`Grant::decide`] is all of that, one function of a [`Question`] that holds everything it depends on, the time
+//! Then the result has its say: references that the call gives back must be of classes that the plugin may see or call
+//! something of. [`Grant::decide`] is all of that, one function of a [`Question`] that holds everything it depends on, the time
 //! and what was allowed before included. A refusal carries the lines that would allow the call, or when it may be tried
 //! again. What was allowed is counted by whoever acts on the answer, with [`Spent::spend`] and [`Run::count`].
 //!
@@ -51,7 +51,8 @@ pub struct Grant {
     file: String,
     rules: Vec<Rule>,
     read: BTreeMap<&'static str, Visible>,
-    /// Classes of which a reference is of use to the plugin: it may see something of them, or pass them to a call.
+    /// Classes of which a reference is of use to the plugin: it may see something of them, call one of their methods, or pass them
+    /// to a call.
     reachable: BTreeSet<&'static str>,
 }
 
@@ -114,8 +115,8 @@ impl Grant {
         self.read.keys().copied()
     }
 
-    /// Whether a reference to an object of this class may be given to the plugin: it may see something of the class, or a
-    /// call that it may make takes such a reference.
+    /// Whether a reference to an object of this class may be given to the plugin: it may see something of the class, a rule
+    /// names one of its methods, or a call that it may make takes such a reference.
     #[must_use]
     pub fn reaches(&self, class: &str) -> bool {
         self.reachable.contains(class)

@@ -88,7 +88,13 @@ fn calls_are_decided_by_method_and_object() {
         (vec![allow(&["VM.start"], None)], "VM.start", &start(NULL_REF), Ok(0)),
         (vec![allow(&["VM.start"], tagged)], "VM.start", &start(NULL_REF), Err(Reason::OtherObjects)),
         (vec![allow(&["VM.get_all", "VM.start"], None)], "VM.get_all", &vec![], Ok(0)),
-        (vec![allow(&["VM.get_all"], None)], "VM.get_all", &vec![], Err(Reason::HiddenResult)),
+        (vec![allow(&["VM.get_all"], None)], "VM.get_all", &vec![], Ok(0)),
+        (
+            vec![allow(&["*.get_resident_VMs"], None)],
+            "host.get_resident_VMs",
+            &on_host,
+            Err(Reason::HiddenResult),
+        ),
         (vec![allow(&["VM.start", "VM.get_all"], tagged)], "VM.get_all", &vec![], Err(Reason::OtherObjects)),
         (vec![allow(&["VM.start"], Some("args.start_paused"))], "VM.start", &kept, Err(Reason::OtherObjects)),
         (vec![allow(&["VM.start"], Some("!args.start_paused"))], "VM.start", &kept, Ok(0)),
@@ -515,7 +521,8 @@ fn references_that_lead_nowhere_for_the_plugin_are_not_asked_for() {
         (&["VM.get_resident_on", "VM.start_on"], &[], "VM.get_resident_on", &of_vm, Ok(0)),
         (&["VM.get_VBDs"], &[], "VM.get_VBDs", &of_vm, Err(Reason::HiddenResult)),
         (&["VM.clone"], &[], "VM.clone", &vec!["OpaqueRef:kept".into(), "copy".into()], Ok(0)),
-        (&["host.get_all_records"], &[], "host.get_all_records", &vec![], Err(Reason::HiddenResult)),
+        (&["host.get_all_records"], &[], "host.get_all_records", &vec![], Ok(0)),
+        (&["VM.get_resident_on", "host.get_all"], &[], "VM.get_resident_on", &of_vm, Ok(0)),
         // What stands in a record is left out of it one by one.
         (&["VM.get_record"], &[], "VM.get_record", &of_vm, Ok(0)),
     ] {
