@@ -22,16 +22,20 @@ pub fn json_reply(bytes: &[u8]) {
     }
 }
 
-/// An answer to `event.from`, on either wire, down to typed records.
+/// An answer to `event.from`, on either wire, down to typed records: read in one pass, and by way of values.
 pub fn event_batch(bytes: &[u8]) {
     let limits = Limits::default();
-    let decoded = if bytes.starts_with(b"<") {
-        xml::decode_reply(bytes, &limits)
+    let (at_once, decoded) = if bytes.starts_with(b"<") {
+        (Batch::decode_xml(bytes, &limits), xml::decode_reply(bytes, &limits))
     } else {
-        json::decode_reply(bytes, &limits)
+        (Batch::decode_json(bytes, &limits), json::decode_reply(bytes, &limits))
     };
-    let Ok(Ok(value)) = decoded else { return };
-    let Ok(batch) = Batch::read(value) else { return };
+    let by_values = match decoded {
+        Ok(Ok(value)) => Batch::read(value).ok(),
+        _ => None,
+    };
+    assert_eq!(at_once.ok().and_then(Result::ok), by_values, "one pass reads what two read");
+    let Some(batch) = by_values else { return };
     assert!(
         batch.events.is_sorted_by_key(|event| event.generation),
         "events come in the order of generations"
