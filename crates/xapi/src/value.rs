@@ -209,11 +209,16 @@ impl Struct {
 
 impl PartialEq for Struct {
     fn eq(&self, other: &Self) -> bool {
-        // Same order is the common case; otherwise look each member up.
-        self.0.len() == other.0.len()
-            && self.0.iter().zip(&other.0).all(|((name, value), (same, with))| {
-                if name == same { value == with } else { other.get(name) == Some(value) }
-            })
+        if self.0.len() != other.0.len() {
+            return false;
+        }
+        let mut pairs = self.0.iter().zip(&other.0);
+        // Same order is the common case. Otherwise each member is looked up, from both sides: a name may stand in one twice.
+        if pairs.clone().all(|((name, _), (same, _))| name == same) {
+            return pairs.all(|((_, value), (_, with))| value == with);
+        }
+        let within = |one: &Self, all: &Self| one.0.iter().all(|(name, value)| all.get(name) == Some(value));
+        within(self, other) && within(other, self)
     }
 }
 
