@@ -247,11 +247,11 @@ description = "to be let in"
                 "line 12: unknown key `feilds` in [[subscribe]]; did you mean `fields`?",
                 "line 13: class VM has no field `guest_metric`; did you mean `guest_metrics`?",
                 "line 13: `name_label` of class VM leads to no other object: `with` names fields that do",
-                "line 22: XAPI has no alert `HA_HOST_FIALED`; did you mean `HA_HOST_FAILED`?",
-                "line 23: `priority_at_most` is 6, not a whole number from 1 to 5",
-                "line 27: `0 33 * * *` is no schedule: value must be in range 0..=23; found 33",
-                "line 30: XAPI has no method `VM.strat`; did you mean `VM.start`?",
-                "line 36: `default` of [settings.max_starts] is a string, not of type integer",
+                "line 23: XAPI has no alert `HA_HOST_FIALED`; did you mean `HA_HOST_FAILED`?",
+                "line 24: `priority_at_most` is 6, not a whole number from 1 to 5",
+                "line 28: `0 33 * * *` is no schedule: value must be in range 0..=23; found 33",
+                "line 31: XAPI has no method `VM.strat`; did you mean `VM.start`?",
+                "line 37: `default` of [settings.max_starts] is a string, not of type integer",
             ]
         );
     }
@@ -270,9 +270,9 @@ description = "to be let in"
         let found = problems(&GOOD.replace("connection = true", "task = true\non = [\"added\"]"));
         assert!(found[0].contains("`on` only goes with `class`"), "{found:?}");
         let found = problems(&GOOD.replace("Europe/Berlin", "Europe/Berlim"));
-        assert!(found[0].contains("line 27: there is no time zone `Europe/Berlim`"), "{found:?}");
+        assert!(found[0].contains("line 28: there is no time zone `Europe/Berlim`"), "{found:?}");
         let found = problems(&GOOD.replace("alert = true", "task = true"));
-        assert!(found[0].contains("line 21: `names` only goes with `alert`"), "{found:?}");
+        assert!(found[0].contains("line 22: `names` only goes with `alert`"), "{found:?}");
         let found = problems(&GOOD.replace("class = \"vm\"", "class = \"message\""));
         assert!(found.iter().any(|found| found.contains("write `alert = true`")), "{found:?}");
         let found = problems(&GOOD.replace("class = \"vm\"", "class = \"WM\""));
