@@ -14,9 +14,9 @@ use xapi::model::Record;
 use crate::proxy::Proxy;
 use crate::trouble;
 
-/// How long the daemon may take to be where the pool is after a fault has ended, with what waited for its plugins worked off:
-/// the longest pause between two tries, and room for thousands of calls on a busy machine.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(400);
+/// How long the daemon may take to be where the pool is after a fault has ended: the longest pause between two tries, and
+/// room for a busy machine.
+pub(crate) const RECOVERY: Duration = Duration::from_secs(100);
 
 /// What the plugin `witness` may do.
 pub(crate) const WITNESS: &str = "

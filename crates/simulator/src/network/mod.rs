@@ -4,6 +4,8 @@ mod bonds;
 mod cards;
 mod vlans;
 
+use std::collections::HashSet;
+
 use smol_str::{SmolStr, format_smolstr};
 use xapi::codec::Failure;
 use xapi::{Struct, Value};
@@ -45,15 +47,16 @@ fn create(pool: &mut Pool, a: &Arguments) -> Result<Outcome, Failure> {
         return Err(failures::ill_typed("a record", "args"));
     };
     let asked = given.get("bridge").and_then(Value::as_str).unwrap_or_default();
-    let used = |pool: &Pool, bridge: &str| {
-        pool.database.table("network").is_some_and(|table| table.with("bridge", bridge).next().is_some())
-    };
-    if !asked.is_empty() && used(pool, asked) {
+    let used: HashSet<&str> = pool
+        .database
+        .table("network")
+        .map_or_else(HashSet::new, |table| table.texts("bridge").map(|(_, bridge)| bridge).collect());
+    if !asked.is_empty() && used.contains(asked) {
         return Err(failures::invalid_value("bridge", asked));
     }
     let bridge = if asked.is_empty() {
         let mut number = 0usize;
-        while used(pool, &format!("xapi{number}")) {
+        while used.contains(format!("xapi{number}").as_str()) {
             number += 1;
         }
         format_smolstr!("xapi{number}")
