@@ -208,6 +208,14 @@ impl Journal {
         self.threads.writer.post("recording the start of a delivery", work).await
     }
 
+    /// Waits until everything that was posted or written before is durable.
+    ///
+    /// # Errors
+    /// See [`Journal`].
+    pub async fn durable(&self) -> Result<(), Error> {
+        self.threads.writer.write("waiting for what was posted", |_: &_| Ok(())).await
+    }
+
     /// Settles events of which nothing was ever started by folding them into a later one, which tells of them too, and records
     /// that its first attempt begins: all or nothing.
     ///

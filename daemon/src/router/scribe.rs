@@ -248,7 +248,14 @@ impl Ledger for Scribe {
             if self.delivery.cut_short == 0 {
                 return Ok(None);
             }
-            self.earlier(intent, &replay::arguments(&intent.method, &intent.arguments)).await
+            let known = self.earlier(intent, &replay::arguments(&intent.method, &intent.arguments)).await?;
+            if known.is_some() {
+                // A call that is made waits for its own record, and so for the start before it. Here nothing else would, and
+                // an attempt that the plugin has acted in could come again under its number.
+                let durable = self.delivery.journal.durable().await;
+                durable.map_err(|error| format!("recording the attempt that asks for it: {error}"))?;
+            }
+            Ok(known)
         })
     }
 
