@@ -22,7 +22,7 @@ pub(crate) struct Queue<K> {
     /// Waiting events by lane; a lane that is busy or resting is not in `ready`.
     lanes: HashMap<K, VecDeque<u64>>,
     ready: VecDeque<K>,
-    /// Lanes whose first event is to be tried again, by time and number.
+    /// First events of lanes that are to wait for their time, by it and by number.
     resting: BTreeSet<(i64, u64)>,
     running: usize,
     bound: usize,
@@ -33,6 +33,8 @@ struct Slot<K> {
     lane: K,
     /// Attempts so far.
     attempts: u32,
+    /// When the next of them is due, in microseconds; none for at once.
+    not_before: Option<i64>,
     /// What it may be folded with: others of the same number.
     folds: Option<u32>,
     /// The cursor is noted beyond it: it came again later and holds nothing back.
@@ -119,15 +121,12 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         debug_assert!(sequence > self.offered, "events are offered in order");
         self.offered = sequence;
         let Some(Offer { lane, attempts, not_before, folds }) = offer else { return };
-        self.open.insert(sequence, Slot { lane: lane.clone(), attempts, folds, passed: false });
+        let slot = Slot { lane: lane.clone(), attempts, not_before, folds, passed: false };
+        self.open.insert(sequence, slot);
         let waiting = self.lanes.entry(lane.clone()).or_default();
-        let first = waiting.is_empty();
         waiting.push_back(sequence);
-        if first {
-            match not_before {
-                Some(at) => _ = self.resting.insert((at, sequence)),
-                None => self.ready.push_back(lane),
-            }
+        if waiting.len() == 1 {
+            self.stand(lane);
         }
     }
 
@@ -145,17 +144,24 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         if self.open.contains_key(&sequence) {
             return;
         }
-        self.open.insert(sequence, Slot { lane: lane.clone(), attempts, folds: None, passed });
+        let slot = Slot { lane: lane.clone(), attempts, not_before, folds: None, passed };
+        self.open.insert(sequence, slot);
         let waiting = self.lanes.entry(lane.clone()).or_default();
+        let before = waiting.iter().skip(1).take_while(|other| **other < sequence).count();
         if waiting.is_empty() {
             waiting.push_back(sequence);
-            match not_before {
-                Some(at) => _ = self.resting.insert((at, sequence)),
-                None => self.ready.push_back(lane),
-            }
+            self.stand(lane);
         } else {
-            let before = waiting.iter().skip(1).take_while(|other| **other < sequence).count();
             waiting.insert(1 + before, sequence);
+        }
+    }
+
+    /// Lets a lane that does not run wait for its turn, or for the time of its first event.
+    fn stand(&mut self, lane: K) {
+        let Some(&first) = self.lanes.get(&lane).and_then(VecDeque::front) else { return };
+        match self.open.get(&first).and_then(|slot| slot.not_before) {
+            Some(at) => _ = self.resting.insert((at, first)),
+            None => self.ready.push_back(lane),
         }
     }
 
@@ -209,7 +215,7 @@ impl<K: Clone + Eq + Hash> Queue<K> {
                 if waiting.is_empty() {
                     self.lanes.remove(&slot.lane);
                 } else {
-                    self.ready.push_back(slot.lane);
+                    self.stand(slot.lane);
                 }
             }
         }
@@ -218,6 +224,8 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 
     /// A running delivery is to be tried again at `at` (microseconds); its lane rests until then.
     pub(crate) fn retry(&mut self, sequence: u64, at: i64) {
+        let Some(slot) = self.open.get_mut(&sequence) else { return };
+        slot.not_before = Some(at);
         self.running -= 1;
         self.resting.insert((at, sequence));
     }
@@ -230,220 +238,6 @@ impl<K: Clone + Eq + Hash> Queue<K> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const NONE: [(u64, u32); 0] = [];
-
-    fn wanted(lane: &'static str, attempts: u32, not_before: Option<i64>) -> Option<Offer<&'static str>> {
-        Some(Offer { lane, attempts, not_before, folds: None })
-    }
-
-    fn folding(lane: &'static str, attempts: u32, folds: Option<u32>) -> Option<Offer<&'static str>> {
-        Some(Offer { lane, attempts, not_before: None, folds })
-    }
-
-    fn begun(queue: &mut Queue<&'static str>, now: i64) -> Vec<(u64, u32)> {
-        let begun = std::iter::from_fn(|| queue.next(now));
-        begun.map(|Begun { next, .. }| (next.sequence, next.attempt)).collect()
-    }
-
-    #[test]
-    fn one_object_is_served_in_order_and_objects_side_by_side() {
-        let mut queue = Queue::new(0, 10);
-        for (sequence, lane) in [(1, "a"), (2, "b"), (3, "a"), (4, "c")] {
-            queue.offer(sequence, wanted(lane, 0, None));
-        }
-        assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1), (4, 1)]);
-        assert_eq!(queue.settle(2), 0);
-        assert_eq!(begun(&mut queue, 0), NONE);
-        assert_eq!(queue.settle(1), 2);
-        assert_eq!(begun(&mut queue, 0), [(3, 1)]);
-        assert_eq!(queue.settle(4), 2);
-        assert_eq!(queue.settle(3), 4);
-    }
-
-    #[test]
-    fn the_bound_holds() {
-        let mut queue = Queue::new(0, 2);
-        for (sequence, lane) in [(1, "a"), (2, "b"), (3, "c")] {
-            queue.offer(sequence, wanted(lane, 0, None));
-        }
-        assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1)]);
-        queue.settle(2);
-        assert_eq!(begun(&mut queue, 0), [(3, 1)]);
-    }
-
-    #[test]
-    fn a_failing_object_rests_alone_and_keeps_its_order() {
-        let mut queue = Queue::new(0, 4);
-        for (sequence, lane) in [(1, "bad"), (2, "good"), (3, "bad")] {
-            queue.offer(sequence, wanted(lane, 0, None));
-        }
-        assert_eq!(begun(&mut queue, 0), [(1, 1), (2, 1)]);
-        queue.retry(1, 100);
-        queue.settle(2);
-        assert_eq!(begun(&mut queue, 99), NONE);
-        assert_eq!(queue.due(), Some(100));
-        assert_eq!(begun(&mut queue, 100), [(1, 2)]);
-        assert_eq!(queue.cursor(), 0);
-        queue.settle(1);
-        assert_eq!(begun(&mut queue, 100), [(3, 1)]);
-        assert_eq!(queue.cursor(), 2);
-    }
-
-    #[test]
-    fn events_that_nobody_wants_move_the_cursor() {
-        let mut queue = Queue::new(7, 4);
-        queue.offer(8, None);
-        assert_eq!(queue.cursor(), 8);
-        queue.offer(9, wanted("a", 0, None));
-        queue.offer(10, None);
-        assert_eq!(queue.cursor(), 8);
-        assert_eq!(begun(&mut queue, 0), [(9, 1)]);
-        assert_eq!(queue.settle(9), 10);
-    }
-
-    #[test]
-    fn what_comes_again_takes_its_place_and_lets_the_cursor_go_on() {
-        let mut queue = Queue::new(4, 4);
-        queue.offer(5, wanted("a", 0, None));
-        queue.offer(6, wanted("a", 0, None));
-        assert_eq!(begun(&mut queue, 0), [(5, 1)]);
-        queue.again(3, "a", 8, None, true);
-        queue.again(3, "a", 8, None, true);
-        queue.again(2, "b", 8, Some(50), true);
-        assert_eq!(queue.open(), 4, "twice is once");
-        assert_eq!(begun(&mut queue, 0), NONE, "one at a time, and b rests");
-        assert_eq!(queue.settle(5), 5, "what comes again from behind the cursor does not hold it back");
-        assert_eq!(begun(&mut queue, 50), [(3, 9), (2, 9)]);
-        queue.settle(3);
-        assert_eq!(begun(&mut queue, 50), [(6, 1)]);
-        assert_eq!(queue.settle(6), 6);
-        queue.again(6, "c", 1, None, false);
-        assert_eq!(queue.cursor(), 5, "but one that is above it does");
-    }
-
-    #[test]
-    fn attempts_of_an_earlier_run_are_counted_on() {
-        let mut queue = Queue::new(0, 4);
-        queue.offer(1, wanted("a", 2, None));
-        queue.offer(2, wanted("b", 1, Some(50)));
-        assert_eq!(begun(&mut queue, 0), [(1, 3)]);
-        assert_eq!(begun(&mut queue, 50), [(2, 2)]);
-    }
-
-    #[test]
-    fn what_waits_is_folded_into_the_newest_and_what_was_begun_is_not() {
-        let mut queue = Queue::new(0, 4);
-        queue.offer(1, folding("a", 0, Some(0)));
-        assert_eq!(queue.next(0), Some(Begun { next: Next { sequence: 1, attempt: 1 }, folded: vec![] }));
-        for (sequence, lane, folds) in [
-            (2, "a", Some(0)),
-            (3, "b", Some(0)),
-            (4, "a", Some(0)),
-            (5, "a", Some(1)),
-            (6, "a", None),
-            (7, "a", Some(1)),
-        ] {
-            queue.offer(sequence, folding(lane, 0, folds));
-        }
-        assert_eq!(
-            queue.next(0).map(|begun| begun.next.sequence),
-            Some(3),
-            "another lane is not folded with"
-        );
-        queue.retry(1, 10);
-        assert_eq!(queue.next(10).map(|begun| (begun.next.sequence, begun.folded)), Some((1, vec![])));
-        assert_eq!(queue.settle(1), 1);
-        let next = |queue: &mut Queue<_>| queue.next(10).map(|begun| (begun.next.sequence, begun.folded));
-        assert_eq!(next(&mut queue), Some((4, vec![2])));
-        assert_eq!(queue.settle(3), 3, "what is folded holds nothing back");
-        assert_eq!(queue.settle(4), 4);
-        for alone in [5, 6, 7] {
-            assert_eq!(
-                next(&mut queue),
-                Some((alone, vec![])),
-                "neither with another subscription nor over another event"
-            );
-            queue.settle(alone);
-        }
-        assert_eq!(queue.cursor(), 7);
-    }
-
-    #[derive(Debug, Clone)]
-    enum Turn {
-        Offer { lane: usize, attempts: u32, folds: Option<u32> },
-        Begin,
-        Settle(usize),
-        Retry(usize),
-    }
-
-    fn turn() -> impl Strategy<Value = Turn> {
-        prop_oneof![
-            4 => (0..3_usize, 0..2_u32, proptest::option::of(0..2_u32))
-                .prop_map(|(lane, attempts, folds)| Turn::Offer { lane, attempts, folds }),
-            3 => Just(Turn::Begin),
-            3 => (0..4_usize).prop_map(Turn::Settle),
-            1 => (0..4_usize).prop_map(Turn::Retry),
-        ]
-    }
-
-    proptest! {
-        /// The model: for each lane the events that are not settled, in order.
-        #[test]
-        fn each_event_is_told_once_in_its_lane_s_order_by_itself_or_by_a_later_one(
-            turns in proptest::collection::vec(turn(), 1..200)
-        ) {
-            const LANES: [&str; 3] = ["a", "b", "c"];
-            let mut queue = Queue::new(0, 2);
-            let mut lanes: [Vec<(u64, Option<u32>)>; 3] = Default::default();
-            let (mut running, mut last): (Vec<(u64, usize)>, u64) = (Vec::new(), 0);
-            let ended = |running: &mut Vec<(u64, usize)>, at: usize| {
-                (!running.is_empty()).then(|| running.remove(at % running.len()))
-            };
-            // Whatever is left over comes to its end too.
-            let rest = std::iter::repeat_n([Turn::Begin, Turn::Settle(0)], 2 * turns.len()).flatten();
-            for turn in turns.into_iter().chain(rest) {
-                match turn {
-                    Turn::Offer { lane, attempts, folds } => {
-                        last += 1;
-                        lanes[lane].push((last, folds.filter(|_| attempts == 0)));
-                        queue.offer(last, folding(LANES[lane], attempts, folds));
-                    }
-                    Turn::Begin => {
-                        let Some(Begun { next, folded }) = queue.next(i64::MAX) else { continue };
-                        let lane = lanes.iter().position(|lane| lane.iter().any(|known| known.0 == next.sequence));
-                        let lane = lane.expect("only what was offered and is not settled is begun");
-                        prop_assert!(running.iter().all(|(_, other)| *other != lane), "one at a time");
-                        let told: Vec<_> = lanes[lane].drain(..=folded.len()).collect();
-                        let numbers: Vec<u64> = told.iter().map(|(sequence, _)| *sequence).collect();
-                        prop_assert_eq!(&numbers, &[folded.clone(), vec![next.sequence]].concat());
-                        let group = told[0].1;
-                        prop_assert!(folded.is_empty() || group.is_some());
-                        prop_assert!(told.iter().all(|(_, folds)| *folds == group));
-                        if let (Some(_), Some((_, following))) = (group, lanes[lane].first()) {
-                            prop_assert_ne!(*following, group, "all that can be are folded");
-                        }
-                        lanes[lane].insert(0, (next.sequence, None));
-                        running.push((next.sequence, lane));
-                    }
-                    Turn::Settle(at) => {
-                        let Some((sequence, lane)) = ended(&mut running, at) else { continue };
-                        lanes[lane].remove(0);
-                        queue.settle(sequence);
-                    }
-                    Turn::Retry(at) => {
-                        let Some((sequence, _)) = ended(&mut running, at) else { continue };
-                        queue.retry(sequence, 0);
-                    }
-                }
-                let lowest = lanes.iter().flatten().map(|(sequence, _)| *sequence).min();
-                prop_assert_eq!(queue.cursor(), lowest.map_or(last, |lowest| lowest - 1));
-            }
-            prop_assert_eq!(queue.open(), 0);
-        }
-    }
-}
+mod examples;
+#[cfg(test)]
+mod model;

@@ -10,8 +10,8 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 const SANDBOX: &str = "plugin-host";
 const OF_THE_SANDBOX: [&str; 3] = ["wasmtime", "wasmtime-wasi", "wasmparser"];
 
-/// What only tests and examples may know: the client's run against a pool that answers.
-const ONLY_IN_TESTS: [(&str, &str); 1] = [("xapi", "simulator")];
+/// What only tests and examples may know: the client's run against a pool that answers, those of state machines with seeds.
+const ONLY_IN_TESTS: [(&str, &str); 3] = [("xapi", "simulator"), ("xapi", "seeds"), ("xapiary", "seeds")];
 
 fn metadata() -> Metadata {
     let manifest = e2e::repository().join("Cargo.toml");
@@ -27,7 +27,7 @@ fn metadata() -> Metadata {
 fn may_know(package: &Package) -> Option<&'static [&'static str]> {
     let folder = package.manifest_path.parent().unwrap().strip_prefix(e2e::repository()).unwrap();
     Some(match folder.as_str() {
-        "crates/xapi" | "crates/journal" | "plugin-sdk/macros" | "xtask" => &[],
+        "crates/xapi" | "crates/journal" | "plugin-sdk/macros" | "tests/seeds" | "xtask" => &[],
         "plugin-sdk/rust" => &["xapiary-sdk-macros"],
         "crates/grant" | "crates/simulator" => &["xapi"],
         "crates/plugin-host" => &["xapi", "grant"],
