@@ -36,8 +36,19 @@ pub(crate) struct Closing {
 impl Daemon {
     /// Starts it. Its log comes as one JSON object a line.
     pub(crate) fn start(program: &Path, config: &Path) -> Result<Self> {
+        Self::spawn(Command::new(program), program, config)
+    }
+
+    /// Starts it with all its threads on the first core.
+    pub(crate) fn start_on_one_core(program: &Path, config: &Path) -> Result<Self> {
+        let mut taskset = Command::new("taskset");
+        taskset.args(["--cpu-list", "0"]).arg(program);
+        Self::spawn(taskset, program, config)
+    }
+
+    fn spawn(mut command: Command, program: &Path, config: &Path) -> Result<Self> {
         let started = Instant::now();
-        let mut child = Command::new(program)
+        let mut child = command
             .arg("run")
             .arg("--config")
             .arg(config)
@@ -100,6 +111,13 @@ impl Daemon {
             start_p50: Duration::from_micros(number("start_p50_us")?),
             start_p99: Duration::from_micros(number("start_p99_us")?),
         })
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill().context("killing the daemon")?;
+        self.child.wait().context("waiting for the daemon")?;
+        Ok(())
     }
 
     async fn line(&mut self, message: &str) -> Result<(Instant, Value)> {

@@ -60,6 +60,14 @@ impl Ledger {
         Ok(open.query_row(params![plugin, cursor, sequence], |row| row.get::<_, u64>(0))? == 0)
     }
 
+    /// How many bytes of the journal are in use, as they are once its log is in the main file.
+    pub(crate) fn used_bytes(&self) -> Result<u64> {
+        let number = |pragma: &str| -> Result<u64> {
+            Ok(self.connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))?)
+        };
+        Ok((number("page_count")? - number("freelist_count")?) * number("page_size")?)
+    }
+
     /// How many deliveries were given up.
     pub(crate) fn dead_letters(&self) -> Result<u64> {
         let mut select = self.connection.prepare_cached("SELECT count(*) FROM dead")?;

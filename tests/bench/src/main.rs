@@ -12,15 +12,20 @@ mod daemon;
 mod disk;
 mod ledger;
 mod memory;
+mod one_core;
 mod picture;
 mod python;
 mod recorded;
+mod recovery;
 mod report;
 mod resync;
 mod road;
 mod row;
+mod sandbox;
+mod soak;
 mod stage;
 mod timing;
+mod walk;
 mod world;
 
 use std::path::PathBuf;
@@ -41,7 +46,7 @@ struct Arguments {
     /// The program `xapiary` to measure; without it the whole road is left out
     #[arg(long, value_name = "FILE", requires = "plugin")]
     daemon: Option<PathBuf>,
-    /// The component of the guest `no_op`
+    /// The component of the guest `no_op`; that of `repeater` lies beside it
     #[arg(long, value_name = "FILE")]
     plugin: Option<PathBuf>,
     /// Where the rows are written as JSON
@@ -50,6 +55,9 @@ struct Arguments {
     /// Where the daemon's state may lie for a while: a folder on the disk to measure. The folder of --out by default
     #[arg(long, value_name = "FOLDER")]
     folder: Option<PathBuf>,
+    /// Measure memory over so many minutes of 200 events a second too
+    #[arg(long, value_name = "MINUTES", requires = "daemon")]
+    soak: Option<f64>,
     /// A short run that shows whether everything works; its figures are rough
     #[arg(long)]
     quick: bool,
@@ -96,13 +104,25 @@ fn run(arguments: &Arguments) -> Result<()> {
     report.add(weights);
     match (&arguments.daemon, &arguments.plugin) {
         (Some(daemon), Some(plugin)) => {
+            println!("==> running plugins without a daemon");
+            report.add(sandbox::measure(plugin, rounds, arguments.quick)?);
             let folder = arguments.folder.clone().unwrap_or(beside);
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .enable_all()
                 .build()
                 .context("starting the runtime")?;
             let plan = if arguments.quick { road::Plan::QUICK } else { road::Plan::WHOLE };
-            runtime.block_on(road::measure(daemon, plugin, &folder, &plan, &mut report))?;
+            runtime.block_on(async {
+                road::measure(daemon, plugin, &folder, &plan, &mut report).await?;
+                let plan = if arguments.quick { one_core::Plan::QUICK } else { one_core::Plan::WHOLE };
+                report.add(one_core::measure(daemon, plugin, &folder, &plan).await?);
+                let plan = if arguments.quick { recovery::Plan::QUICK } else { recovery::Plan::WHOLE };
+                report.add(recovery::measure(daemon, plugin, &folder, &plan).await?);
+                if let Some(minutes) = arguments.soak {
+                    report.add(soak::measure(daemon, plugin, &folder, minutes).await?);
+                }
+                anyhow::Ok(())
+            })?;
         }
         _ => println!("==> no --daemon: the whole road is left out"),
     }

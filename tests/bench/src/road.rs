@@ -11,8 +11,9 @@ use crate::disk;
 use crate::ledger::Ledger;
 use crate::report::Report;
 use crate::row::{Goal, Row};
-use crate::stage::{CONCURRENCY, PLUGIN, Stage};
+use crate::stage::{CONCURRENCY, Stage};
 use crate::timing::{millis, percentile};
+use crate::walk::Walk;
 
 /// How much is done.
 pub(crate) struct Plan {
@@ -41,8 +42,6 @@ impl Plan {
 const RULEBOOK: f64 = 1100.0;
 /// Between two single changes: the daemon is at rest in between.
 const CALM: Duration = Duration::from_millis(60);
-/// How long the daemon may take to deliver all that happened.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Measures the daemon and adds its rows.
 pub(crate) async fn measure(
@@ -52,8 +51,8 @@ pub(crate) async fn measure(
     plan: &Plan,
     report: &mut Report,
 ) -> Result<()> {
-    let stage = Stage::set(plugin, folder, plan.vms).await?;
-    let road = Road { program: daemon, stage: &stage, plan };
+    let stage = Stage::set(plugin, folder, plan.vms, 1).await?;
+    let road = Road { program: daemon, stage: &stage, walk: Walk::on(daemon, &stage), plan };
     println!("==> {} changes of {} VMs, as fast as they are taken", plan.rounds * stage.vms(), stage.vms());
     report.add(road.flood().await?);
     println!("==> starting, {} times", plan.starts);
@@ -66,25 +65,20 @@ pub(crate) async fn measure(
 struct Road<'s> {
     program: &'s Path,
     stage: &'s Stage,
+    walk: Walk<'s>,
     plan: &'s Plan,
 }
 
 impl Road<'_> {
     async fn flood(&self) -> Result<Vec<Row>> {
-        let daemon = self.following().await?;
+        let daemon = self.walk.following().await?;
         let ledger = Ledger::open(&self.stage.state())?;
         let (before, cpu_before, begun) = (ledger.last()?, daemon.cpu()?, Instant::now());
-        for round in 0..self.plan.rounds {
-            let text = format!("changed in round {round}");
-            for vm in 0..self.stage.vms() {
-                self.stage.change(vm, &text)?;
-            }
-            self.stage.polled(self.stage.polls(), 1).await?;
-        }
-        self.everything_taken().await?;
+        self.walk.change_all(self.plan.rounds).await?;
+        self.walk.everything_taken().await?;
         let (events, last) = ledger.vm_changes_after(before)?;
         let journaled = begun.elapsed();
-        self.settled(&ledger, last).await?;
+        self.walk.settled(&ledger, last).await?;
         let (took, cpu) = (begun.elapsed(), daemon.cpu()?.saturating_sub(cpu_before));
         let memory = daemon.memory()?;
         let dead = ledger.dead_letters()?;
@@ -114,6 +108,7 @@ impl Road<'_> {
             Row::new("memory at the most, under that load", memory.peak, "MB"),
         ])
     }
+
     async fn starts(&self) -> Result<Vec<Row>> {
         let mut ready = Vec::with_capacity(self.plan.starts);
         for _ in 0..self.plan.starts {
@@ -127,7 +122,7 @@ impl Road<'_> {
     }
 
     async fn calm(&self) -> Result<Vec<Row>> {
-        let daemon = self.following().await?;
+        let daemon = self.walk.following().await?;
         let (cpu_before, begun) = (daemon.cpu()?, Instant::now());
         tokio::time::sleep(self.plan.idle).await;
         let cpu = daemon.cpu()?.saturating_sub(cpu_before).as_secs_f64() / begun.elapsed().as_secs_f64();
@@ -141,9 +136,9 @@ impl Road<'_> {
             // Not in step with anything that happens at intervals.
             tokio::time::sleep(CALM.mul_f64(1.0 + rand::random::<f64>() / 4.0)).await;
         }
-        self.everything_taken().await?;
+        self.walk.everything_taken().await?;
         let (events, last) = ledger.vm_changes_after(before)?;
-        self.settled(&ledger, last).await?;
+        self.walk.settled(&ledger, last).await?;
         let closing = daemon.stop().await?;
         writes.extend(disk::durable_writes(self.stage.folder(), self.plan.writes)?);
 
@@ -163,38 +158,6 @@ impl Road<'_> {
             Row::new(idle, memory.now, "MB").goal(Goal::AtMost(60.0)),
             Row::new("work at rest", cpu * 100.0, "% of a core").goal(Goal::AtMost(0.5)),
         ])
-    }
-
-    /// A daemon that has the whole picture and follows changes.
-    async fn following(&self) -> Result<Daemon> {
-        let polls = self.stage.polls();
-        let mut daemon = Daemon::start(self.program, &self.stage.config())?;
-        daemon.says("compared the whole pool").await?;
-        // It asks for changes only when the picture is durable.
-        self.stage.polled(polls, 2).await?;
-        Ok(daemon)
-    }
-
-    /// Returns when every change so far is in the journal.
-    async fn everything_taken(&self) -> Result<()> {
-        // The daemon either waits for an answer, which the first of these changes brings together with all before it,
-        // or still takes in an earlier answer; then the next poll brings all that. The second change ends that poll
-        // in either case, and the one after it tells that what came is durable.
-        let polls = self.stage.polls();
-        for more in [1, 2] {
-            self.stage.change(0, &format!("poll {polls} and {more}"))?;
-            self.stage.polled(polls, more).await?;
-        }
-        Ok(())
-    }
-
-    async fn settled(&self, ledger: &Ledger, last: u64) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        while !ledger.settled(PLUGIN, last)? {
-            ensure!(Instant::now() < deadline, "the plugin has not got all events in time");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
     }
 }
 

@@ -17,6 +17,8 @@ pub(crate) struct Row {
 pub(crate) enum Goal {
     /// The figure at most so much.
     AtMost(f64),
+    /// The figure at least so much.
+    AtLeast(f64),
     /// The figure at most so much more than what it is compared with.
     AtMostMore(f64),
     /// The figure at least so many times what it is compared with.
@@ -50,6 +52,7 @@ impl Row {
     fn met(&self) -> Option<bool> {
         match self.goal? {
             Goal::AtMost(bound) => Some(self.figure <= bound),
+            Goal::AtLeast(bound) => Some(self.figure >= bound),
             Goal::AtMostMore(more) => self.against.as_ref().map(|(_, other)| self.figure <= other + more),
             Goal::Times(times) => self.ratio().map(|ratio| ratio >= times),
         }
@@ -58,6 +61,7 @@ impl Row {
     fn goal_text(&self) -> Option<String> {
         Some(match self.goal? {
             Goal::AtMost(bound) => format!("at most {} {}", shown(bound), self.unit),
+            Goal::AtLeast(bound) => format!("at least {} {}", shown(bound), self.unit),
             Goal::AtMostMore(more) => format!("at most {} {} more", shown(more), self.unit),
             Goal::Times(times) => format!("at least {} times", shown(times)),
         })
@@ -123,6 +127,8 @@ mod tests {
         for (row, met) in [
             (row(3.0, Goal::AtMost(3.0)), Some(true)),
             (row(3.1, Goal::AtMost(3.0)), Some(false)),
+            (row(3.0, Goal::AtLeast(3.0)), Some(true)),
+            (row(2.9, Goal::AtLeast(3.0)), Some(false)),
             (row(2.5, Goal::AtMostMore(0.5)), Some(true)),
             (row(2.6, Goal::AtMostMore(0.5)), Some(false)),
             (row(1.0, Goal::Times(0.5)), Some(true)),

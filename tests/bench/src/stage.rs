@@ -1,5 +1,5 @@
-//! What the daemon is measured on: a simulated pool of many VMs behind HTTPS, and a configuration with one plugin that
-//! does nothing.
+//! What the daemon is measured on: a simulated pool of many VMs behind HTTPS, and a configuration with plugins that do
+//! nothing.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -16,9 +16,9 @@ use xapi::{Struct, Value};
 
 use crate::disk;
 
-/// The plugin's name in the journal.
-pub(crate) const PLUGIN: &str = "no_op";
-/// How many deliveries of it may run at once.
+/// The pool's name in the journal.
+pub(crate) const POOL: &str = "bench";
+/// How many deliveries of a plugin may run at once.
 pub(crate) const CONCURRENCY: usize = 16;
 
 const PASSWORD: &str = "bench";
@@ -31,12 +31,14 @@ pub(crate) struct Stage {
     folder: TempDir,
     /// The VMs that we change.
     vms: Vec<SmolStr>,
+    /// The names of the plugins.
+    plugins: Vec<String>,
 }
 
 impl Stage {
-    /// Makes the pool with `vms` more VMs than the built-in one has, and a configuration for the component, below
-    /// `folder`.
-    pub(crate) async fn set(plugin: &Path, folder: &Path, vms: usize) -> Result<Self> {
+    /// Makes the pool with `vms` more VMs than the built-in one has, and a configuration in which the component is that
+    /// of so many plugins, below `folder`.
+    pub(crate) async fn set(plugin: &Path, folder: &Path, vms: usize, plugins: usize) -> Result<Self> {
         disk::must_be_real(folder)?;
         // The daemon wants its state folder named from the root.
         let folder = folder.canonicalize().with_context(|| format!("finding {}", folder.display()))?;
@@ -53,7 +55,8 @@ impl Stage {
         let running = simulator.open(doors).await.context("opening the pool's door")?;
         let folder = tempfile::Builder::new().prefix("xapiary-bench-").tempdir_in(folder);
         let folder = folder.context("making a folder for the daemon's state")?;
-        let stage = Stage { running, folder, vms };
+        let plugins = (1..=plugins).map(|number| format!("no_op-{number:03}")).collect();
+        let stage = Stage { running, folder, vms, plugins };
         stage.write_config(plugin)?;
         Ok(stage)
     }
@@ -71,6 +74,11 @@ impl Stage {
     /// Where else something may be written on the same disk.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The names of the plugins in the journal.
+    pub(crate) fn plugins(&self) -> &[String] {
+        &self.plugins
     }
 
     /// How many VMs we change.
@@ -119,13 +127,15 @@ impl Stage {
             std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&password)?;
         file.write_all(PASSWORD.as_bytes())?;
         let grant = format!(
-            "file = {:?}\npools = [\"bench\"]\nconcurrency = {CONCURRENCY}\n\n[[read]]\nclass = [\"VM\"]\nfields = [\"*\"]\n",
+            "file = {:?}\npools = [\"{POOL}\"]\nconcurrency = {CONCURRENCY}\n\n[[read]]\nclass = [\"VM\"]\nfields = [\"*\"]\n",
             plugin.display().to_string()
         );
-        std::fs::write(folder.join(format!("plugins/{PLUGIN}.toml")), grant)?;
+        for name in &self.plugins {
+            std::fs::write(folder.join(format!("plugins/{name}.toml")), &grant)?;
+        }
         let address = self.running.https_address().context("the pool has no HTTPS door")?;
         let main = format!(
-            "state = {:?}\n\n[log]\nformat = \"json\"\nlevel = \"info\"\n\n[[pool]]\nname = \"bench\"\n\
+            "state = {:?}\n\n[log]\nformat = \"json\"\nlevel = \"info\"\n\n[[pool]]\nname = \"{POOL}\"\n\
              url = \"https://{address}\"\nuser = \"root\"\npassword = {{ file = \"password\" }}\n\
              trust = {{ pin = [\"{}\"] }}\n",
             self.state().display().to_string(),
