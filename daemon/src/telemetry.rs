@@ -10,12 +10,12 @@ use std::os::unix::fs::MetadataExt;
 
 use tracing::{Level, Subscriber};
 use tracing_journald::{Priority, PriorityMappings};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{self, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::config::LogFormat;
 
@@ -36,6 +36,9 @@ pub(crate) enum TelemetryError {
         /// What is wrong with it.
         source: tracing_subscriber::filter::ParseError,
     },
+    /// The level cannot be changed any more.
+    #[error("changing how much is logged")]
+    Reload(#[source] reload::Error),
     /// systemd's journal was asked for and is not there.
     #[error("opening systemd's journal")]
     Journal(#[source] io::Error),
@@ -44,18 +47,39 @@ pub(crate) enum TelemetryError {
     Started(#[source] tracing::subscriber::SetGlobalDefaultError),
 }
 
+/// How much is logged, to be changed while the process runs.
+pub(crate) struct LogLevel {
+    handle: reload::Handle<EnvFilter, Registry>,
+    /// The environment says how much, and goes before the configuration.
+    pinned: bool,
+}
+
+impl LogLevel {
+    /// Takes up another filter, such as `info,xapiary::feed=debug`, unless the environment says what to log.
+    ///
+    /// # Errors
+    /// When the filter is malformed; the one before holds then.
+    pub(crate) fn set(&self, level: &str) -> Result<(), TelemetryError> {
+        if self.pinned {
+            return Ok(());
+        }
+        self.handle.reload(filter(level)?).map_err(TelemetryError::Reload)
+    }
+}
+
+fn filter(text: &str) -> Result<EnvFilter, TelemetryError> {
+    let parsed = EnvFilter::builder().parse(text);
+    parsed.map_err(|source| TelemetryError::Level { text: text.to_owned(), source })
+}
+
 /// Begins to log to standard error, for the whole process, panics included. `level` is a filter such as
 /// `info,xapiary::feed=debug`; the environment variable `XAPIARY_LOG` goes before it.
 ///
 /// # Errors
 /// When the filter is malformed, when `format` asks for a journal that is not there, or when logging has begun before.
-pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError> {
-    let text = std::env::var(LEVEL_VARIABLE)
-        .ok()
-        .filter(|text| !text.is_empty())
-        .unwrap_or_else(|| level.to_owned());
-    let filter =
-        EnvFilter::builder().parse(&text).map_err(|source| TelemetryError::Level { text, source })?;
+pub(crate) fn start(format: LogFormat, level: &str) -> Result<LogLevel, TelemetryError> {
+    let pinned = std::env::var(LEVEL_VARIABLE).ok().filter(|text| !text.is_empty());
+    let (filter, handle) = reload::Layer::new(filter(pinned.as_deref().unwrap_or(level))?);
     let variable = std::env::var(JOURNAL_VARIABLE).ok();
     let output = choose(format, io::stderr().is_terminal(), leads_to_journal(variable.as_deref()));
     let subscriber: Box<dyn Subscriber + Send + Sync> = match output {
@@ -70,7 +94,7 @@ pub(crate) fn start(format: LogFormat, level: &str) -> Result<(), TelemetryError
     };
     tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Started)?;
     log_panics();
-    Ok(())
+    Ok(LogLevel { handle, pinned: pinned.is_some() })
 }
 
 /// Whatever can break a line or steer a terminal, written as an escape; all else as it is.
@@ -119,28 +143,28 @@ fn names(variable: Option<&str>, device: u64, inode: u64) -> bool {
     named.is_some_and(|(d, i)| d.parse() == Ok(device) && i.parse() == Ok(inode))
 }
 
-fn human<W>(filter: EnvFilter, colour: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn human<F, W>(filter: F, colour: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
+    F: Layer<Registry> + Send + Sync,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    Box::new(
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(writer)
-            .with_ansi(colour)
-            .with_timer(Milliseconds)
-            .fmt_fields(format::debug_fn(write_field).delimited(" "))
-            .compact()
-            .finish(),
-    )
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(colour)
+        .with_timer(Milliseconds)
+        .fmt_fields(format::debug_fn(write_field).delimited(" "))
+        .compact();
+    Box::new(tracing_subscriber::registry().with(filter).with(lines))
 }
 
-fn json<W>(filter: EnvFilter, writer: W) -> Box<dyn Subscriber + Send + Sync>
+fn json<F, W>(filter: F, writer: W) -> Box<dyn Subscriber + Send + Sync>
 where
+    F: Layer<Registry> + Send + Sync,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(false);
-    Box::new(builder.json().flatten_event(true).with_current_span(false).with_timer(Milliseconds).finish())
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false).json();
+    let lines = lines.flatten_event(true).with_current_span(false).with_timer(Milliseconds);
+    Box::new(tracing_subscriber::registry().with(filter).with(lines))
 }
 
 fn journal_layer() -> io::Result<tracing_journald::Layer> {

@@ -147,12 +147,16 @@ async fn reload(arguments: &Reload) -> Result<Answer> {
 }
 
 fn taken_up(reloaded: &Reloaded) -> String {
-    let Reloaded { began, changed, ended, unchanged, waiting, settings, needs_restart, warnings } = reloaded;
+    let Reloaded { began, changed, ended, unchanged, waiting, pools, settings, needs_restart, warnings } =
+        reloaded;
     let mut shown = facts(&[
         ("began", began.join(", ")),
         ("changed", changed.join(", ")),
         ("ended", ended.join(", ")),
         ("unchanged", unchanged.join(", ")),
+        ("pools began", pools.began.join(", ")),
+        ("pools changed", pools.changed.join(", ")),
+        ("pools ended", pools.ended.join(", ")),
         ("settings", settings.join(", ")),
         ("needs a restart", needs_restart.join(", ")),
         ("unwise", warnings.join("\n")),

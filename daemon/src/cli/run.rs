@@ -38,7 +38,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
             return Ok(Answer::Misused);
         }
     };
-    telemetry::start(config.log.format, &config.log.level)?;
+    let log_level = telemetry::start(config.log.format, &config.log.level)?;
     for warning in &config.warnings {
         tracing::warn!("{}", warning.one_line());
     }
@@ -82,6 +82,9 @@ pub(super) async fn run(arguments: &Arguments) -> Result<Answer> {
             prepared = prepared(&mut reloading) => {
                 if let Some(begun) = reloading.take() {
                     begun.finish(&mut service, &control, prepared).await;
+                    if let Err(error) = log_level.set(service.log_level()) {
+                        tracing::error!(error = crate::router::chain(&error), "how much is logged is as it was");
+                    }
                     told = status(&service);
                     systemd::ready(&told);
                 }
@@ -172,7 +175,7 @@ impl Reloading {
             Ok(Ok(prepared)) => match service.apply(prepared, self.by).await {
                 Ok(reloaded) => Ok(reloaded),
                 Err(error) => {
-                    let why = crate::router::chain(&error);
+                    let why = super::chain(&error);
                     refused(std::slice::from_ref(&why), &why)
                 }
             },
@@ -202,7 +205,8 @@ async fn makes_progress(journal: Journal, pulses: Pulses) -> Result<(), String> 
 }
 
 fn status(service: &Service) -> String {
-    let pools = service.pools().iter().map(|pool| {
+    let pools = service.pools();
+    let pools = pools.iter().map(|pool| {
         let words = match &*pool.state().borrow() {
             PoolState::Connecting => "connecting".to_owned(),
             PoolState::Following => match pool.canary_age() {

@@ -24,4 +24,4 @@ mod summary;
 pub(crate) mod types;
 
 pub(crate) use door::Control;
-pub(crate) use sources::{PluginList, PluginSource, PluginState, Reload, Sources};
+pub(crate) use sources::{PluginList, PluginSource, PluginState, PoolList, Reload, Sources};

@@ -26,7 +26,7 @@ const GAPS_MAX: usize = 20;
 /// Where the picture comes from.
 pub(crate) struct Sources {
     /// The pools, in the order of the configuration.
-    pub(crate) pools: Vec<LivePool>,
+    pub(crate) pools: watch::Receiver<PoolList>,
     /// The plugins, by name.
     pub(crate) plugins: watch::Receiver<PluginList>,
     /// The journal.
@@ -42,6 +42,9 @@ pub(crate) struct Sources {
     /// Who reads the configuration anew.
     pub(crate) reload: mpsc::Sender<Reload>,
 }
+
+/// The pools that are configured, in the order of the configuration.
+pub(crate) type PoolList = Arc<[LivePool]>;
 
 /// The plugins that are configured, by name.
 pub(crate) type PluginList = Arc<[Arc<PluginSource>]>;
@@ -115,7 +118,8 @@ impl Sources {
     pub(super) async fn status(&self) -> Result<Status, journal::Error> {
         let kept = self.kept().await?;
         let journal = records::journal(self.journal.listings()).await?;
-        let pools: Vec<PoolStatus> = self.pools.iter().map(pool_status).collect();
+        let pools = Arc::clone(&self.pools.borrow());
+        let pools: Vec<PoolStatus> = pools.iter().map(pool_status).collect();
         let plugins: Vec<PluginStatus> =
             self.present().iter().map(|plugin| plugin_status(plugin, &kept)).collect();
         let mut problems = Vec::new();

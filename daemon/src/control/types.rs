@@ -124,12 +124,25 @@ pub(crate) struct Reloaded {
     pub(crate) unchanged: Vec<String>,
     /// Plugins that go on with the component before, though there is a newer one.
     pub(crate) waiting: Vec<Waiting>,
+    /// What became of the pools.
+    pub(crate) pools: PoolsReloaded,
     /// Other keys that hold from now on.
     pub(crate) settings: Vec<String>,
     /// Keys that differ and hold from the next start on.
     pub(crate) needs_restart: Vec<String>,
     /// What is unwise in the configuration.
     pub(crate) warnings: Vec<String>,
+}
+
+/// What became of the pools at a reload, by name.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct PoolsReloaded {
+    /// Those that are new.
+    pub(crate) began: Vec<String>,
+    /// Those with another address, trust or login, which are followed anew with it.
+    pub(crate) changed: Vec<String>,
+    /// Those that are gone; deliveries that run come to their end.
+    pub(crate) ended: Vec<String>,
 }
 
 /// A component that waits, since it asks for more than its grant allows.

@@ -1,13 +1,14 @@
 //! One watched pool as the rest of the daemon sees it: its world, its calls, its tasks.
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::time::{Duration, Instant};
 
 use plugin_host::pool::{CallError, TaskState};
 use smol_str::SmolStr;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use xapi::events::{Ending, Event, WorldChange, ending};
 use xapi::model::World;
 use xapi::{CallOptions, Client, Error, TaskFeed, Value};
@@ -29,6 +30,10 @@ pub(crate) struct LivePool {
     world: Arc<RwLock<World>>,
     /// Whoever waits for a task hears of it from our view: there is one poll for all.
     tasks: Arc<TaskFeed>,
+    /// Of deliveries that call by a client of before, while there are any.
+    earlier_tasks: Arc<[Weak<TaskFeed>]>,
+    /// Held by whoever delivers: the pool is used until all of them are gone.
+    _hold: Option<mpsc::Sender<Infallible>>,
     /// Counts changes of the world.
     changed: watch::Sender<u64>,
     state: watch::Sender<PoolState>,
@@ -70,6 +75,8 @@ impl LivePool {
             writes: Arc::default(),
             name,
             tasks: Arc::new(client.task_feed()),
+            earlier_tasks: Arc::default(),
+            _hold: None,
             client,
             world: Arc::new(RwLock::new(world)),
             changed: watch::Sender::new(0),
@@ -77,6 +84,24 @@ impl LivePool {
             heard: watch::Sender::new(None),
             told: Arc::default(),
         }
+    }
+
+    /// The same pool, called by another client from now on. What is known of it is shared: deliveries that go on with the
+    /// client of before see and hear the same.
+    pub(crate) fn through(&self, client: Client) -> Self {
+        let earlier = self.earlier_tasks.iter().filter(|tasks| tasks.strong_count() > 0).cloned();
+        LivePool {
+            earlier_tasks: earlier.chain([Arc::downgrade(&self.tasks)]).collect(),
+            tasks: Arc::new(client.task_feed()),
+            client,
+            _hold: None,
+            ..self.clone()
+        }
+    }
+
+    /// For whoever delivers: `hold` is held for as long as there is a clone of what comes out.
+    pub(crate) fn held(&self, hold: &mpsc::Sender<Infallible>) -> Self {
+        LivePool { _hold: Some(hold.clone()), ..self.clone() }
     }
 
     /// The name in the config.
@@ -127,7 +152,7 @@ impl LivePool {
         self.told.fetch_add(events, Ordering::Relaxed);
     }
 
-    pub(super) fn set_state(&self, state: PoolState) {
+    pub(crate) fn set_state(&self, state: PoolState) {
         self.state.send_if_modified(|now| {
             let differs = *now != state;
             *now = state;
@@ -146,10 +171,14 @@ impl LivePool {
             }
         }
         self.changed.send_modify(|count| *count += 1);
+        let earlier = self.earlier_tasks.iter().filter_map(Weak::upgrade);
+        let waiters: Vec<Arc<TaskFeed>> = earlier.chain([Arc::clone(&self.tasks)]).collect();
         for task in tasks {
             match task {
-                WorldChange::Put(record) => self.tasks.seen(&record),
-                WorldChange::Remove { reference, .. } => self.tasks.vanished(&reference),
+                WorldChange::Put(record) => waiters.iter().for_each(|tasks| tasks.seen(&record)),
+                WorldChange::Remove { reference, .. } => {
+                    waiters.iter().for_each(|tasks| tasks.vanished(&reference));
+                }
             }
         }
     }

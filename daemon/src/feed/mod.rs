@@ -9,6 +9,7 @@
 //! Nothing is asked of the pool, shown to a plugin or put into the world before what came last is durable. It knows
 //! neither the router nor plugins.
 
+mod kept;
 mod live_pool;
 mod position;
 mod redact;
@@ -20,14 +21,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use journal::{Append, Journal, NewEvent, ObjectChange, StoredObject};
+use journal::{Append, Journal, NewEvent, ObjectChange};
 use smol_str::SmolStr;
 use tokio::sync::watch;
 use xapi::events::{Canary, Event, Input, Request, Round, Stream, WorldChange};
 use xapi::find::FindError;
-use xapi::model::World;
 use xapi::{Client, Error, Lease, Value};
 
+pub(crate) use kept::{kept, position, world};
 pub(crate) use live_pool::{LivePool, OpenDeliveries, PoolState};
 pub(crate) use position::Position;
 pub(crate) use redact::is_secret_key;
@@ -36,7 +37,7 @@ pub(crate) use tail::{Recent, Tail};
 pub(crate) use task_mark::EffectName;
 
 use crate::cause::Cause;
-use crate::event::{self, Connection, PoolEvent, StoredError, Told};
+use crate::event::{self, Connection, PoolEvent, Told};
 use crate::pulse::Pulse;
 
 /// How long xapi may hold back an answer when nothing happens: below the idle limits of firewalls.
@@ -92,71 +93,12 @@ pub(crate) enum FeedError {
     },
 }
 
-/// Why the kept picture of a pool cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WorldError {
-    /// It cannot be read.
-    #[error("reading the picture of pool {pool} from the journal")]
-    Journal {
-        /// The pool.
-        pool: String,
-        /// Why.
-        #[source]
-        source: journal::Error,
-    },
-    /// A record is damaged.
-    #[error("reading {class} {reference} of pool {pool} from the journal")]
-    Record {
-        /// The pool.
-        pool: String,
-        /// The class.
-        class: String,
-        /// The reference.
-        reference: String,
-        /// Why.
-        #[source]
-        source: StoredError,
-    },
-}
-
 /// What an earlier run left of a feed.
 pub(crate) struct Left {
     /// Where it was; none before a first picture.
     pub(crate) position: Option<Position>,
     /// Deliveries that will ask for their tasks.
     pub(crate) open: OpenDeliveries,
-}
-
-/// What a pool was when the daemon last ran.
-pub(crate) struct Kept {
-    /// Its picture.
-    pub(crate) world: World,
-    /// Where its feed was left; none before a first picture.
-    pub(crate) position: Option<Position>,
-}
-
-/// What is kept of a pool.
-pub(crate) async fn kept(journal: &Journal, pool: &str) -> Result<Kept, WorldError> {
-    let failed = |source| WorldError::Journal { pool: pool.to_owned(), source };
-    let world = world(pool, journal.objects(pool).await.map_err(failed)?)?;
-    let position = journal.position(pool).await.map_err(failed)?;
-    Ok(Kept { world, position: position.and_then(|text| Position::parse(&text)) })
-}
-
-/// The picture of a pool, of its objects as they were kept.
-pub(crate) fn world(pool: &str, objects: Vec<StoredObject>) -> Result<World, WorldError> {
-    let mut world = World::new();
-    for object in objects {
-        let record = event::record_from_json(&object.class, &object.reference, &object.payload);
-        let record = record.map_err(|source| WorldError::Record {
-            pool: pool.to_owned(),
-            class: object.class.clone(),
-            reference: object.reference.clone(),
-            source,
-        })?;
-        world.insert(Arc::new(record));
-    }
-    Ok(world)
 }
 
 /// Why there is no answer to take in.

@@ -1,6 +1,7 @@
 //! The whole daemon as one thing that starts, runs and stops: journal, pools, plugins.
 
 mod plugins;
+mod pools;
 mod reload;
 
 use std::sync::Arc;
@@ -9,17 +10,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use journal::Journal;
 use plugin_host::{Host, Schedule};
-use secrecy::SecretString;
 use smol_str::SmolStr;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use xapi::codec::Limits;
-use xapi::{Client, Settings};
 
 use crate::compiler::Compiler;
 use crate::config::{self, Config, GrantFile};
 use crate::control;
-use crate::feed::{self, Feed, Left, LivePool, OpenDeliveries, Tail};
+use crate::feed::{self, LivePool, OpenDeliveries, Tail};
 use crate::latency::{Latency, Percentiles};
 use crate::pulse::Pulses;
 use crate::retention;
@@ -28,28 +26,21 @@ use crate::schedule::{Clock, Wanted};
 use crate::story::Story;
 
 use plugins::Plugins;
+use pools::Pools;
+pub(crate) use pools::client;
 pub(crate) use reload::Prepared;
 
-/// For a call to a pool as a whole; plugins may set a shorter one for theirs.
-const CALL_TIMEOUT: Duration = Duration::from_secs(330);
-/// A feed turns at least once for each poll, and a poll that is not answered ends after 45 s; looking for a coordinator
-/// among several members that do not answer takes longer.
-const FEED_SILENCE: Duration = Duration::from_secs(600);
 /// The clock is looked at every few seconds, or waits for the journal.
 const CLOCK_SILENCE: Duration = Duration::from_secs(120);
-/// How long feeds may take to end after workers have.
-const FEEDS_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long ending the sessions may take at a stop, side by side.
-const LOGOUT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the clock and retention may take to end.
+const PARTS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A running daemon.
 pub(crate) struct Service {
     /// What holds: what it was started with, but for what was taken up since.
     config: Config,
     journal: Journal,
-    pools: Vec<LivePool>,
-    /// The classes that each pool's feed is to follow, in the order of the pools.
-    wished: Vec<watch::Sender<Vec<SmolStr>>>,
+    pools: Pools,
     plugins: Plugins,
     schedules: watch::Sender<Vec<Wanted>>,
     retention: watch::Sender<config::Retention>,
@@ -58,10 +49,10 @@ pub(crate) struct Service {
     story: Story,
     latency: Arc<Latency>,
     started: Instant,
-    /// Workers end first: what they wait for is told by the feeds.
-    stop_feeds: watch::Sender<bool>,
+    /// Ends the clock and retention.
+    stop_parts: watch::Sender<bool>,
     pulses: Pulses,
-    feeds: JoinSet<Result<()>>,
+    parts: JoinSet<Result<()>>,
 }
 
 /// What a run came to.
@@ -87,8 +78,8 @@ impl Service {
         let compiler = Compiler::apart(host, &config.state);
         let (story, latency, pulses) = (Story::new(), Arc::new(Latency::new()), Pulses::default());
         let tail = Arc::new(Tail::new(journal.last()));
-        let stop_feeds = watch::Sender::new(false);
-        let mut feeds = JoinSet::new();
+        let stop_parts = watch::Sender::new(false);
+        let mut parts = JoinSet::new();
         let loaded = plugins::load_all(&compiler, config);
         compiler.forget_others();
         let lost = watch::Sender::new(());
@@ -105,20 +96,13 @@ impl Service {
         for installed in loaded.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()) {
             open.extend(plugins.register(&installed.name).await?);
         }
-        let mut kept_pools = Vec::new();
-        for pool in &config.pools {
-            let kept = feed::kept(&journal, &pool.name).await?;
-            let uuid = kept.world.of("pool").next().and_then(|pool| pool.uuid()).map(SmolStr::new);
-            let client = client(pool, uuid, "xapiary")?;
-            // The pool may have to be found through a member while the configured one is down.
-            client.learn_hosts(kept.world.of("host").map(|host| &**host));
-            kept_pools.push((LivePool::new(pool.name.as_str().into(), client, kept.world), kept.position));
-        }
-        let pools: Vec<LivePool> = kept_pools.iter().map(|(pool, _)| pool.clone()).collect();
+        let mut pools = Pools::new(journal.clone(), Arc::clone(&tail), pulses.clone());
+        let plan = pools.plan(&config.pools).await?;
+        pools.take(plan);
         plugins.begin(loaded, &pools).await?;
         let retention = watch::Sender::new(config.retention);
-        let keeping = retention::run(journal.clone(), retention.subscribe(), lost, stop_feeds.subscribe());
-        feeds.spawn(async move {
+        let keeping = retention::run(journal.clone(), retention.subscribe(), lost, stop_parts.subscribe());
+        parts.spawn(async move {
             keeping.await;
             Ok(())
         });
@@ -129,46 +113,31 @@ impl Service {
             journal.clone(),
             Arc::clone(&tail),
             pulse,
-            stop_feeds.subscribe(),
+            stop_parts.subscribe(),
         )
         .await?;
-        feeds.spawn(async move { Ok(clock.run().await?) });
-        let mut wished = Vec::new();
-        for (pool, position) in kept_pools {
-            let classes = watch::Sender::new(wished_of(&pool, &plugins));
-            let feed = Feed::new(
-                pool.clone(),
-                classes.subscribe(),
-                Left { position, open: open.clone() },
-                journal.clone(),
-                Arc::clone(&tail),
-                pulses.part(format!("the feed of pool {}", pool.name()), FEED_SILENCE),
-                stop_feeds.subscribe(),
-            );
-            wished.push(classes);
-            feeds.spawn(async move { Ok(feed.run().await?) });
-        }
+        parts.spawn(async move { Ok(clock.run().await?) });
+        pools.follow(&open, |pool| wished_of(pool, &plugins));
         Ok(Service {
             control: watch::Sender::new(config.control.clone()),
             config: config.clone(),
             journal,
             pools,
-            wished,
             plugins,
             schedules,
             retention,
             story,
             latency,
             started: Instant::now(),
-            stop_feeds,
+            stop_parts,
             pulses,
-            feeds,
+            parts,
         })
     }
 
     /// The pools, in the order of the config.
-    pub(crate) fn pools(&self) -> &[LivePool] {
-        &self.pools
+    pub(crate) fn pools(&self) -> control::PoolList {
+        self.pools.present()
     }
 
     /// The plugins that are configured, by name, as they stand.
@@ -186,10 +155,15 @@ impl Service {
         self.config.drain
     }
 
+    /// What the configuration says of how much is logged.
+    pub(crate) fn log_level(&self) -> &str {
+        &self.config.log.level
+    }
+
     /// What can be looked at and steered; who wants the configuration read anew is told to `reload`.
     pub(crate) fn sources(&self, reload: mpsc::Sender<control::Reload>) -> control::Sources {
         control::Sources {
-            pools: self.pools.clone(),
+            pools: self.pools.list(),
             plugins: self.plugins(),
             journal: self.journal.clone(),
             pulses: self.pulses.clone(),
@@ -219,7 +193,8 @@ impl Service {
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
         loop {
             let ended = tokio::select! {
-                Some(ended) = self.feeds.join_next() => ended,
+                Some(ended) = self.parts.join_next() => ended,
+                Some(ended) = self.pools.ended() => ended,
                 Some(ended) = self.plugins.ended() => ended,
                 else => std::future::pending().await,
             };
@@ -237,15 +212,12 @@ impl Service {
     /// closed.
     pub(crate) async fn stop(mut self, drain: Duration) -> Result<Summary> {
         let drained = self.plugins.stop(drain).await;
-        self.stop_feeds.send_replace(true);
-        // A feed ends at once, but for one that waits for room in the journal.
-        _ = tokio::time::timeout(FEEDS_TIMEOUT, async { while self.feeds.join_next().await.is_some() {} })
+        // Workers end first: what they wait for is told by the feeds.
+        self.stop_parts.send_replace(true);
+        _ = tokio::time::timeout(PARTS_TIMEOUT, async { while self.parts.join_next().await.is_some() {} })
             .await;
-        self.feeds.shutdown().await;
-        let logouts: JoinSet<()> =
-            self.pools.iter().cloned().map(|pool| async move { pool.client().logout().await }).collect();
-        // Whoever does not answer collects the session by itself.
-        _ = tokio::time::timeout(LOGOUT_TIMEOUT, logouts.join_all()).await;
+        self.parts.shutdown().await;
+        self.pools.stop().await;
         let counts = self.journal.listings().counts().await.context("counting what the journal holds")?;
         self.journal.close().await.context("closing the journal")?;
         Ok(Summary { ran: self.started.elapsed(), counts, latency: self.latency.percentiles(), drained })
@@ -259,8 +231,9 @@ fn wished_of(pool: &LivePool, plugins: &Plugins) -> Vec<SmolStr> {
 }
 
 /// The schedules of all plugins, for each pool that they serve.
-fn wanted(plugins: &Plugins, pools: &[LivePool]) -> Vec<Wanted> {
-    plugins.loaded().flat_map(|(plugin, installed)| wanted_by(&plugin.grant, &installed, pools)).collect()
+fn wanted(plugins: &Plugins, pools: &Pools) -> Vec<Wanted> {
+    let pools = pools.present();
+    plugins.loaded().flat_map(|(plugin, installed)| wanted_by(&plugin.grant, &installed, &pools)).collect()
 }
 
 fn wanted_by(grant_file: &GrantFile, installed: &Installed, pools: &[LivePool]) -> Vec<Wanted> {
@@ -275,33 +248,4 @@ fn wanted_by(grant_file: &GrantFile, installed: &Installed, pools: &[LivePool]) 
         installed.schedules().map(wanted).collect::<Vec<_>>()
     };
     served.flat_map(of).collect()
-}
-
-/// The client of a configured pool; nothing is connected yet.
-pub(crate) fn client(pool: &config::Pool, uuid: Option<SmolStr>, who: &str) -> Result<Client> {
-    let members = pool.members.iter().map(|member| pool.endpoint.at(member)).collect::<Result<_, _>>();
-    Client::new(Settings {
-        endpoint: pool.endpoint.clone(),
-        members: members.with_context(|| format!("reading the members of pool {}", pool.name))?,
-        pool_uuid: uuid,
-        user: pool.user.clone(),
-        password: Arc::new(PoolPassword(pool.password.clone())),
-        originator: format!("{who}/{}", pool.name),
-        user_agent: concat!("xapiary/", env!("CARGO_PKG_VERSION")).to_owned(),
-        call_timeout: CALL_TIMEOUT,
-        limits: Limits::default(),
-        wire: pool.wire,
-    })
-    .with_context(|| format!("preparing pool {}", pool.name))
-}
-
-/// The password of a pool, read from where the config says at every login; empty where a client certificate stands for
-/// it.
-#[derive(Debug)]
-struct PoolPassword(Option<config::Password>);
-
-impl xapi::Password for PoolPassword {
-    fn read(&self) -> Result<SecretString, Box<dyn std::error::Error + Send + Sync>> {
-        self.0.as_ref().map_or_else(|| Ok(SecretString::from("")), |kept| kept.read().map_err(Into::into))
-    }
 }

@@ -9,10 +9,10 @@ use smol_str::SmolStr;
 use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinError, JoinSet};
 
+use super::pools::Pools;
 use crate::compiler::Compiler;
 use crate::config::{self, Config, GrantFile};
 use crate::control::{PluginList, PluginSource, PluginState};
-use crate::feed::LivePool;
 use crate::pulse::Pulses;
 use crate::router::{Installed, Shared, Steering, Version, Worker, steering};
 
@@ -69,7 +69,7 @@ impl Plugins {
     }
 
     /// Gives all plugins their workers; they are known to the journal.
-    pub(super) async fn begin(&mut self, loaded: Vec<(GrantFile, Loaded)>, pools: &[LivePool]) -> Result<()> {
+    pub(super) async fn begin(&mut self, loaded: Vec<(GrantFile, Loaded)>, pools: &Pools) -> Result<()> {
         let disabled = self.shared.journal.listings().disabled().await?;
         let mut list = Vec::new();
         for (grant, loaded) in loaded {
@@ -135,12 +135,8 @@ impl Plugins {
 }
 
 /// A plugin with the pools that its grant names.
-pub(super) fn version(grant: &GrantFile, installed: &Arc<Installed>, pools: &[LivePool]) -> Version {
-    let served = pools.iter().filter(|pool| grant.covers(pool.name()));
-    Version {
-        installed: Arc::clone(installed),
-        pools: served.map(|pool| (pool.name().clone(), pool.clone())).collect(),
-    }
+pub(super) fn version(grant: &GrantFile, installed: &Arc<Installed>, pools: &Pools) -> Version {
+    Version { installed: Arc::clone(installed), pools: pools.served(grant) }
 }
 
 /// All plugins with their grants. Those that cannot be loaded are left out, with what is wrong in the log.

@@ -17,11 +17,13 @@ use std::sync::Arc;
 use journal::By;
 
 use super::plugins::{tell, version};
+use super::pools::Taken;
 use super::{Service, wanted, wished_of};
 use crate::compiler::Compiler;
 use crate::config::{self, Config, GrantFile, Place, Problem, Problems};
-use crate::control::types::{Reloaded, Waiting};
+use crate::control::types::{PoolsReloaded, Reloaded, Waiting};
 use crate::control::{PluginList, PluginSource, PluginState};
+use crate::feed::OpenDeliveries;
 use crate::router::Installed;
 
 /// What is to be read, and what it is compared with.
@@ -142,17 +144,24 @@ impl Service {
     /// Takes up what was prepared, and records who asked for it.
     ///
     /// # Errors
-    /// When the journal cannot take it in for now; everything is then as it was.
-    pub(crate) async fn apply(&mut self, prepared: Prepared, by: By) -> Result<Reloaded, journal::Error> {
+    /// When the journal cannot take it in for now, or a pool's client cannot be made; everything is then as it was.
+    pub(crate) async fn apply(&mut self, prepared: Prepared, by: By) -> anyhow::Result<Reloaded> {
         let Prepared { config, only, steps } = prepared;
+        let pools = if only.is_none() { &config.pools } else { &self.config.pools };
+        let pools = self.pools.plan(pools).await?;
         let begun = |step: &Step| matches!(step, Step::Run { .. });
+        let mut open = OpenDeliveries::new();
         for (grant, _) in steps.iter().filter(|(_, step)| begun(step)) {
-            self.plugins.register(&grant.name).await?;
+            open.extend(self.plugins.register(&grant.name).await?);
+        }
+        for (_, installed) in self.plugins.loaded() {
+            open.extend(self.plugins.register(&installed.name).await?);
         }
         let disabled = self.journal.listings().disabled().await?;
         let subject = only.as_deref().unwrap_or("all");
         self.journal.record("plugins reload", subject, by).await?;
 
+        let pools = self.pools.take(pools);
         let mut told = Reloaded::default();
         let present = self.plugins.present();
         let mut list = Vec::new();
@@ -169,7 +178,7 @@ impl Service {
         for (grant, step) in steps {
             let before = present.iter().find(|plugin| plugin.grant.name == grant.name);
             let off = disabled.iter().any(|disabled| disabled.plugin == grant.name);
-            list.push(self.take(grant, step, before, off, &mut told));
+            list.push(self.take(grant, step, before, off, &pools, &mut told));
         }
         list.sort_by(|one, other| one.grant.name.cmp(&other.grant.name));
         self.plugins.show(list);
@@ -177,22 +186,16 @@ impl Service {
             self.take_settings(config, &mut told);
         }
         self.schedules.send_replace(wanted(&self.plugins, &self.pools));
-        for (pool, wished) in self.pools.iter().zip(&self.wished) {
-            let classes = wished_of(pool, &self.plugins);
-            // A class that nobody asks for any more is followed up to the next start: to leave it costs the whole picture.
-            wished.send_if_modified(|followed| {
-                let more = classes.iter().any(|class| !followed.contains(class));
-                if more {
-                    let all: BTreeSet<_> = followed.drain(..).chain(classes).collect();
-                    *followed = all.into_iter().collect();
-                }
-                more
-            });
-        }
+        self.pools.follow(&open, |pool| wished_of(pool, &self.plugins));
+        let Taken { began, changed, ended } = pools;
+        told.pools = PoolsReloaded { began, changed, ended };
         tracing::info!(
             began = told.began.join(", "),
             changed = told.changed.join(", "),
             ended = told.ended.join(", "),
+            pools_began = told.pools.began.join(", "),
+            pools_changed = told.pools.changed.join(", "),
+            pools_ended = told.pools.ended.join(", "),
             settings = told.settings.join(", "),
             "the configuration was taken up"
         );
@@ -206,11 +209,17 @@ impl Service {
         step: Step,
         before: Option<&Arc<PluginSource>>,
         disabled: bool,
+        pools: &Taken,
         told: &mut Reloaded,
     ) -> Arc<PluginSource> {
         let name = grant.name.clone();
         let state = match (step, before) {
             (Step::Stay, Some(before)) => {
+                if let PluginState::Loaded { installed, steering, .. } = &before.state
+                    && pools.concerns(&grant)
+                {
+                    steering.succeed(version(&grant, installed, &self.pools));
+                }
                 told.unchanged.push(name);
                 return Arc::clone(before);
             }
@@ -265,6 +274,8 @@ impl Service {
         self.control.send_modify(|control| control.people.clone_from(&config.control.people));
         self.config.retention = config.retention;
         self.config.drain = config.drain;
+        self.config.log.level = config.log.level;
+        self.config.pools = config.pools;
         self.config.control.people = config.control.people;
     }
 }
