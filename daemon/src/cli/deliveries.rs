@@ -12,7 +12,9 @@ use crate::control::types::{CallLine, DeliveryDetail, DeliveryLine, OfPlugin};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// List the deliveries that were started and are not settled
+    /// List the deliveries that were started and are not settled, and those that wait for their turn
+    ///
+    /// Without a daemon only those that were started are known.
     List(List),
     /// Show one delivery: its event, its calls, how it stands
     Show(Show),

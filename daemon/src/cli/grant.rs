@@ -150,7 +150,7 @@ fn only(arguments: &Test) -> String {
 }
 
 /// The grant file of the plugin. What is wrong with others, with passwords or with pools is of no account here.
-fn grant_file(config: &Path, plugin: &str) -> Result<GrantFile> {
+pub(super) fn grant_file(config: &Path, plugin: &str) -> Result<GrantFile> {
     let (grants, errors) = match config::load(config) {
         Ok(config) => (config.grants, Vec::new()),
         Err(problems) => (problems.grants, problems.errors),

@@ -1,14 +1,19 @@
 //! `xapiary plugins`: how plugins stand, and switching them.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
+use journal::Listings;
+use plugin_host::inspect;
 
 use super::Answer;
+use super::grant::grant_file;
 use super::output::{facts, one_line};
 use super::reach::{Reach, Source};
 use super::status::plugin_table;
-use crate::control::records;
+use crate::config::Problems;
 use crate::control::types::{Done, PluginDetail, PluginStatus, Reason, Reloaded};
+use crate::control::{detail, records};
+use crate::router::compiled;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -83,10 +88,36 @@ async fn list(arguments: &List) -> Result<Answer> {
 }
 
 async fn show(arguments: &Show) -> Result<Answer> {
-    let mut client = arguments.reach.daemon().await?;
-    let detail: PluginDetail = client.get(&format!("/v1/plugins/{}", arguments.name)).await?;
+    let detail: PluginDetail = match arguments.reach.source().await? {
+        Source::Daemon(mut client) => client.get(&format!("/v1/plugins/{}", arguments.name)).await?,
+        Source::Journal(listings) => configured(&listings, arguments).await?,
+    };
     arguments.reach.answer(&detail, words)?;
     Ok(Answer::Done)
+}
+
+/// What the configuration, the component and the journal say of a plugin while no daemon runs.
+async fn configured(listings: &Listings, arguments: &Show) -> Result<PluginDetail> {
+    let grant = grant_file(arguments.reach.config(), &arguments.name)?;
+    let component = std::fs::read(&grant.component)
+        .with_context(|| format!("reading the component {}", grant.component.display()))?;
+    let inspection =
+        inspect(&component).with_context(|| format!("looking at {}", grant.component.display()))?;
+    let manifest = &inspection.manifest;
+    let rules = compiled(&grant).map_err(|errors| Problems { errors, ..Problems::default() })?;
+    let known = records::plugin(listings, &arguments.name).await?;
+    let off = (!grant.enabled).then(|| "off".to_owned());
+    let status = PluginStatus {
+        state: off.unwrap_or(known.state),
+        mode: Some(detail::mode(&grant)),
+        version: Some(manifest.version.clone()),
+        ..known
+    };
+    let secrets = grant.secrets.iter().map(|(name, _)| name.as_str());
+    Ok(PluginDetail {
+        missing: manifest.lacking(&rules, secrets),
+        ..detail::of(&grant, status, Some(manifest))
+    })
 }
 
 fn words(detail: &PluginDetail) -> String {

@@ -55,6 +55,11 @@ impl Reach {
         Ok(Whereabouts { socket, ..found })
     }
 
+    /// The daemon's configuration.
+    pub(super) fn config(&self) -> &Path {
+        self.config.as_deref().unwrap_or(Path::new(CONFIG))
+    }
+
     /// The daemon, for what it alone can do.
     pub(super) async fn daemon(&self) -> Result<Client> {
         Ok(Client::connect(&self.whereabouts()?.socket).await?)

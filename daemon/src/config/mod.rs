@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub(crate) use changes::changes;
 pub(crate) use control::{Control, People, Person};
-pub(crate) use grant::{Digest, GrantFile, LimitSettings};
+pub(crate) use grant::{AllowRule, Digest, GrantFile, LimitSettings};
 pub(crate) use password::Password;
 pub(crate) use pool::Pool;
 pub(crate) use problem::{Located, Place, Problem, Problems};

@@ -14,6 +14,7 @@
 
 mod access;
 pub(crate) mod client;
+pub(crate) mod detail;
 mod door;
 mod expected;
 mod metrics;

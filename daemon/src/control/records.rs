@@ -19,7 +19,8 @@ const LINES: usize = 50;
 /// No answer has more lines than this, however many are asked for.
 const LINES_MAX: usize = 1000;
 
-fn lines(asked: Option<usize>) -> usize {
+/// How many lines an answer has.
+pub(super) fn lines(asked: Option<usize>) -> usize {
     asked.unwrap_or(LINES).min(LINES_MAX)
 }
 
@@ -57,24 +58,27 @@ pub(crate) async fn plugins(listings: &Listings) -> Result<Vec<PluginStatus>, Er
         PluginStatus {
             state: if off.is_some() { "disabled" } else { "not running" }.to_owned(),
             why: off.map(|disabled| by(&disabled.by)),
-            mode: None,
-            version: None,
-            update_waits: false,
             cursor: Some(cursor),
             behind: last.saturating_sub(cursor),
-            waiting: 0,
-            running: 0,
-            resting: 0,
             dead: dead.get(&plugin).copied().unwrap_or_default(),
-            attempts_done: 0,
-            attempts_again: 0,
-            attempts_dead: 0,
-            folded: 0,
             lost: lost.get(&plugin).copied().unwrap_or_default(),
             name: plugin,
+            ..PluginStatus::default()
         }
     };
     Ok(cursors.into_iter().map(status).collect())
+}
+
+/// How one plugin stands, as far as the journal knows; one that it does not know has never run.
+pub(crate) async fn plugin(listings: &Listings, name: &str) -> Result<PluginStatus, Error> {
+    let known = plugins(listings).await?.into_iter().find(|plugin| plugin.name == name);
+    let never = || PluginStatus {
+        name: name.to_owned(),
+        state: "not running".to_owned(),
+        why: Some("it has never run".to_owned()),
+        ..PluginStatus::default()
+    };
+    Ok(known.unwrap_or_else(never))
 }
 
 /// Who did something, when and why, in a sentence.

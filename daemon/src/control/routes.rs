@@ -143,7 +143,7 @@ async fn event(State(sources): Shared, Path(sequence): Path<u64>) -> Answer<Even
 }
 
 async fn deliveries(State(sources): Shared, Query(of): Query<OfPlugin>) -> Answer<Vec<DeliveryLine>> {
-    Ok(Json(records::deliveries(sources.journal.listings(), of).await?))
+    Ok(Json(sources.deliveries(of).await?))
 }
 
 async fn delivery(

@@ -1,19 +1,21 @@
 //! What the other rooms publish, put together into one picture when somebody asks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use journal::{By, Journal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::records;
-use super::types::{LatencyStatus, PluginDetail, PluginStatus, PoolStatus, Reloaded, Status};
+use super::types::{
+    DeliveryLine, LatencyStatus, OfPlugin, PluginDetail, PluginStatus, PoolStatus, Reloaded, Status,
+};
+use super::{detail, records};
 use crate::config::{self, GrantFile};
 use crate::feed::{LivePool, PoolState};
 use crate::latency::Latency;
 use crate::pulse::Pulses;
-use crate::router::{Figures, Installed, Steering};
+use crate::router::{Figures, Installed, Steering, Waiting};
 
 /// How long the journal's writer may take to answer before it counts as stuck.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -178,45 +180,40 @@ impl Sources {
         Ok(self.present().iter().map(|plugin| plugin_status(plugin, &kept)).collect())
     }
 
+    /// Deliveries that were begun and are not settled, and those that wait for their turn; by event.
+    pub(super) async fn deliveries(&self, of: OfPlugin) -> Result<Vec<DeliveryLine>, journal::Error> {
+        let limit = records::lines(of.limit);
+        let only = of.plugin.clone();
+        let mut found = records::deliveries(self.journal.listings(), of).await?;
+        for plugin in self.present().iter() {
+            let name = &plugin.grant.name;
+            let PluginState::Loaded { steering, .. } = &plugin.state else { continue };
+            if only.as_ref().is_some_and(|only| only != name) {
+                continue;
+            }
+            let begun: HashSet<u64> =
+                found.iter().filter(|line| line.plugin == *name).map(|line| line.sequence).collect();
+            let waiting = steering.waiting(limit).await.unwrap_or_default().into_iter();
+            let waiting = waiting.filter(|waiting| !begun.contains(&waiting.sequence));
+            found.extend(waiting.map(|waiting| waiting_line(name, waiting)));
+        }
+        found.sort_by(|one, other| (one.sequence, &one.plugin).cmp(&(other.sequence, &other.plugin)));
+        found.truncate(limit);
+        Ok(found)
+    }
+
     /// All that can be told of one plugin.
     pub(super) async fn plugin_detail(&self, name: &str) -> Result<Option<PluginDetail>, journal::Error> {
         let Some(plugin) = self.plugin(name) else { return Ok(None) };
-        let grant = &plugin.grant;
+        let status = plugin_status(&plugin, &self.kept().await?);
         let loaded = plugin.state.installed();
-        let subscriptions = loaded.map(|installed| {
-            let subscriptions = installed.subscriptions().iter();
-            subscriptions.map(|subscription| subscription.name.clone()).collect()
-        });
-        let allow = grant.allow.iter().map(|rule| {
-            let calls: Vec<&str> = rule.call.iter().map(|call| call.value.as_str()).collect();
-            let on = rule.on.as_ref().map(|on| format!(" on {}", on.value)).unwrap_or_default();
-            let most = [
-                ("an event", rule.per_event),
-                ("a minute", rule.per_minute),
-                ("different objects an hour", rule.objects_per_hour),
-            ];
-            let most = most
-                .into_iter()
-                .filter_map(|(what, most)| most.map(|most| format!(", at most {most} {what}")));
-            let args = rule.args.iter().map(|(name, value)| format!(" with {name} {}", value.value));
-            format!("{}{on}{}{}", calls.join(", "), args.collect::<String>(), most.collect::<String>())
-        });
-        Ok(Some(PluginDetail {
-            status: plugin_status(&plugin, &self.kept().await?),
-            grant: grant.path.display().to_string(),
-            component: grant.component.display().to_string(),
-            digest: grant.digest.map(|digest| digest.to_string()),
-            pools: grant.pools.iter().map(|pool| pool.value.to_string()).collect(),
-            concurrency: grant.concurrency,
-            description: loaded.map(|installed| installed.plugin.manifest().description.clone()),
-            subscriptions: subscriptions.unwrap_or_default(),
-            allow: allow.collect(),
-            missing: loaded.and_then(|installed| installed.missing.clone()),
-            update: match &plugin.state {
-                PluginState::Loaded { update, .. } => update.clone(),
-                PluginState::Off | PluginState::LeftOut(_) => None,
-            },
-        }))
+        let manifest = loaded.map(|installed| installed.plugin.manifest());
+        let missing = loaded.and_then(|installed| installed.missing.clone());
+        let update = match &plugin.state {
+            PluginState::Loaded { update, .. } => update.clone(),
+            PluginState::Off | PluginState::LeftOut(_) => None,
+        };
+        Ok(Some(PluginDetail { missing, update, ..detail::of(&plugin.grant, status, manifest) }))
     }
 
     async fn kept(&self) -> Result<Kept, journal::Error> {
@@ -230,6 +227,20 @@ impl Sources {
             lost: listings.lost().await?.into_iter().collect(),
             disabled: disabled.map(|disabled| (disabled.plugin, disabled.by)).collect(),
         })
+    }
+}
+
+/// A delivery that the journal knows nothing of yet.
+fn waiting_line(plugin: &str, waiting: Waiting) -> DeliveryLine {
+    let Waiting { sequence, attempts } = waiting;
+    let state = "waiting".to_owned();
+    DeliveryLine {
+        plugin: plugin.to_owned(),
+        sequence,
+        attempt: attempts,
+        state,
+        not_before: None,
+        why: None,
     }
 }
 
@@ -283,7 +294,7 @@ fn plugin_status(plugin: &PluginSource, kept: &Kept) -> PluginStatus {
         name: name.clone(),
         state: state.to_owned(),
         why,
-        mode: Some(if plugin.grant.dry_run { "dry-run" } else { "enforce" }.to_owned()),
+        mode: Some(detail::mode(&plugin.grant)),
         version,
         update_waits,
         cursor,

@@ -46,7 +46,7 @@ pub(crate) struct PoolStatus {
 }
 
 /// One plugin.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct PluginStatus {
     /// The name of its grant file.
     pub(crate) name: String,
@@ -268,7 +268,7 @@ pub(crate) struct DeliveryLine {
     pub(crate) sequence: u64,
     /// The last attempt; 0 before the first.
     pub(crate) attempt: u32,
-    /// `started`, `retry`, `settled`, `folded` into a later one, `lost` with its event, `dead`, or `not started`.
+    /// `waiting` for its turn, `started`, `retry`, `settled`, `folded` into a later one, `lost` with its event, `dead`, or `not started`.
     pub(crate) state: String,
     /// When it is tried again.
     pub(crate) not_before: Option<String>,

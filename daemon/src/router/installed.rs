@@ -77,7 +77,7 @@ impl Installed {
         match (settings, grant) {
             (Some(settings), Some(grant)) if problems.is_empty() => Ok(Installed {
                 name: grant_file.name.clone(),
-                missing: missing(&grant, &secrets, &plugin),
+                missing: plugin.manifest().lacking(&grant, secrets.keys().map(String::as_str)),
                 grant_digest: grant_file.text,
                 reads: Mutex::default(),
                 plugin,
@@ -165,16 +165,6 @@ fn secrets(
         }
     }
     grant_file.secrets.iter().map(|(name, secret)| (name.clone(), secret.value.clone())).collect()
-}
-
-/// What the plugin asks for and is not granted, as lines to paste.
-fn missing(grant: &Grant, secrets: &BTreeMap<String, SecretString>, plugin: &Plugin) -> Option<String> {
-    let manifest = plugin.manifest();
-    let secrets = manifest.missing_secrets(secrets.keys().map(String::as_str));
-    match (manifest.missing(grant), secrets) {
-        (Some(lines), Some(secrets)) => Some(lines + &secrets),
-        (lines, secrets) => lines.or(secrets),
-    }
 }
 
 /// The rules of a grant file, checked.

@@ -17,5 +17,5 @@ mod translate;
 mod worker;
 
 pub(crate) use installed::{Installed, chain, compiled};
-pub(crate) use orders::{Figures, Steering, Version, steering};
+pub(crate) use orders::{Figures, Steering, Version, Waiting, steering};
 pub(crate) use worker::{Shared, Worker};

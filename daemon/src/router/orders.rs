@@ -3,12 +3,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smol_str::SmolStr;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::installed::Installed;
 use crate::feed::LivePool;
+
+/// How long a worker may take to answer: longer than a turn.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// What a worker delivers to, and from which pools.
 #[derive(Clone)]
@@ -60,12 +64,29 @@ pub(crate) struct Ended {
     pub(crate) folded: u64,
 }
 
+/// What a worker is told or asked.
+pub(super) enum Order {
+    /// A dead letter of this event was made to come again.
+    ComeAgain(u64),
+    /// The first of its deliveries that wait for their turn, at most so many.
+    Waiting(usize, oneshot::Sender<Vec<Waiting>>),
+}
+
+/// A delivery that waits for its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    /// The event's number.
+    pub(crate) sequence: u64,
+    /// Attempts so far.
+    pub(crate) attempts: u32,
+}
+
 /// The worker's end.
 pub(crate) struct Orders {
     version: watch::Receiver<Version>,
     retired: watch::Receiver<bool>,
     enabled: watch::Receiver<bool>,
-    again: mpsc::UnboundedReceiver<u64>,
+    orders: mpsc::UnboundedReceiver<Order>,
     figures: watch::Sender<Figures>,
 }
 
@@ -75,7 +96,7 @@ pub(crate) struct Steering {
     version: watch::Sender<Version>,
     retired: watch::Sender<bool>,
     enabled: watch::Sender<bool>,
-    again: mpsc::UnboundedSender<u64>,
+    orders: mpsc::UnboundedSender<Order>,
     figures: watch::Receiver<Figures>,
 }
 
@@ -83,16 +104,16 @@ pub(crate) struct Steering {
 pub(crate) fn steering(version: Version, enabled: bool) -> (Steering, Orders) {
     let (version, enabled) = (watch::Sender::new(version), watch::Sender::new(enabled));
     let retired = watch::Sender::new(false);
-    let (again, heard) = mpsc::unbounded_channel();
+    let (told, heard) = mpsc::unbounded_channel();
     let (shown, figures) = watch::channel(Figures::default());
     let orders = Orders {
         version: version.subscribe(),
         retired: retired.subscribe(),
         enabled: enabled.subscribe(),
-        again: heard,
+        orders: heard,
         figures: shown,
     };
-    (Steering { version, retired, enabled, again, figures }, orders)
+    (Steering { version, retired, enabled, orders: told, figures }, orders)
 }
 
 impl Orders {
@@ -111,9 +132,9 @@ impl Orders {
         self.enabled.clone()
     }
 
-    /// The number of an event whose dead letter comes again; none when nobody can say so any more.
-    pub(super) async fn next(&mut self) -> Option<u64> {
-        self.again.recv().await
+    /// What it is told or asked next; none when nobody can say anything any more.
+    pub(super) async fn next(&mut self) -> Option<Order> {
+        self.orders.recv().await
     }
 
     /// Shows how far the worker is.
@@ -145,7 +166,15 @@ impl Steering {
 
     /// Tells that a dead letter of this event was made to come again. False when the worker has ended.
     pub(crate) fn come_again(&self, sequence: u64) -> bool {
-        self.again.send(sequence).is_ok()
+        self.orders.send(Order::ComeAgain(sequence)).is_ok()
+    }
+
+    /// The first deliveries that wait for their turn, at most so many. None when the worker does not say: it has ended, or
+    /// waits for the journal.
+    pub(crate) async fn waiting(&self, limit: usize) -> Option<Vec<Waiting>> {
+        let (answer, waiting) = oneshot::channel();
+        self.orders.send(Order::Waiting(limit, answer)).ok()?;
+        tokio::time::timeout(ANSWER, waiting).await.ok()?.ok()
     }
 
     /// How far the worker is.

@@ -101,6 +101,11 @@ impl<K: Clone + Eq + Hash> Queue<K> {
         self.open.len()
     }
 
+    /// The first events that are not settled, by number, with the attempts so far.
+    pub(crate) fn first_open(&self, limit: usize) -> impl Iterator<Item = (u64, u32)> {
+        self.open.iter().take(limit).map(|(sequence, slot)| (*sequence, slot.attempts))
+    }
+
     /// How many deliveries run.
     pub(crate) fn running(&self) -> usize {
         self.running

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::delivery::{self, After, Delivery, Doubts, finish};
 use super::installed::Installed;
-use super::orders::{Ended, Figures, Orders, Version};
+use super::orders::{Ended, Figures, Order, Orders, Version, Waiting};
 use super::quarantine::{Fared, Quarantine, Turn};
 use super::queue::{Begun, Next, Queue};
 use super::{retry, terms, translate};
@@ -192,10 +192,7 @@ impl Worker {
                 Ok(()) = versions.changed() => {}
                 Ok(()) = lost.changed() => lost.mark_changed(),
                 Ok(()) = enabled.changed() => {}
-                Some(sequence) = self.orders.next() => {
-                    let taken = self.come_again(sequence).await;
-                    self.unless_lost(taken)?;
-                }
+                Some(order) = self.orders.next() => self.obey(order).await?,
                 Some(ended) = self.running.join_next_with_id() => self.ended(ended).await?,
                 () = until(self.queue.due()), if on && self.quarantine.due().is_none() => {}
                 () = until(self.quarantine.due()), if on && self.running.is_empty() => {}
@@ -212,6 +209,24 @@ impl Worker {
             }
         }
         self.note_cursor().await
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), journal::Error> {
+        match order {
+            Order::ComeAgain(sequence) => {
+                let taken = self.come_again(sequence).await;
+                self.unless_lost(taken)?;
+            }
+            Order::Waiting(limit, answer) => {
+                let runs = |sequence| self.tasks.values().any(|next| next.sequence == sequence);
+                let open = self.queue.first_open(limit.saturating_add(self.tasks.len()));
+                let waiting = open.filter(|(sequence, _)| !runs(*sequence)).take(limit);
+                let waiting = waiting.map(|(sequence, attempts)| Waiting { sequence, attempts }).collect();
+                // Who asked may have gone.
+                _ = answer.send(waiting);
+            }
+        }
+        Ok(())
     }
 
     /// Shows how far it is.

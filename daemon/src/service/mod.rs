@@ -3,6 +3,7 @@
 mod plugins;
 mod pools;
 mod reload;
+mod update;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,6 +30,7 @@ use plugins::Plugins;
 use pools::Pools;
 pub(crate) use pools::client;
 pub(crate) use reload::Prepared;
+use update::Kept;
 
 /// The clock is looked at every few seconds, or waits for the journal.
 const CLOCK_SILENCE: Duration = Duration::from_secs(120);
@@ -80,7 +82,8 @@ impl Service {
         let tail = Arc::new(Tail::new(journal.last()));
         let stop_parts = watch::Sender::new(false);
         let mut parts = JoinSet::new();
-        let loaded = plugins::load_all(&compiler, config);
+        let kept = Kept::below(&config.state);
+        let loaded = plugins::load_all(&compiler, &kept, config);
         compiler.forget_others();
         let lost = watch::Sender::new(());
         let shared = Shared {
@@ -90,11 +93,11 @@ impl Service {
             latency: Arc::clone(&latency),
             lost: lost.subscribe(),
         };
-        let mut plugins = Plugins::new(compiler, shared, pulses.clone());
+        let mut plugins = Plugins::new(compiler, kept, shared, pulses.clone());
         // Before the feeds: a plugin that is new begins after the last event, before the first fresh one.
         let mut open = OpenDeliveries::new();
-        for installed in loaded.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()) {
-            open.extend(plugins.register(&installed.name).await?);
+        for chosen in loaded.iter().filter_map(|(_, loaded)| loaded.as_ref().ok()) {
+            open.extend(plugins.register(&chosen.installed.name).await?);
         }
         let mut pools = Pools::new(journal.clone(), Arc::clone(&tail), pulses.clone());
         let plan = pools.plan(&config.pools).await?;

@@ -10,6 +10,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::{JoinError, JoinSet};
 
 use super::pools::Pools;
+use super::update::{Chosen, Kept};
 use crate::compiler::Compiler;
 use crate::config::{self, Config, GrantFile};
 use crate::control::{PluginList, PluginSource, PluginState};
@@ -20,11 +21,12 @@ use crate::router::{Installed, Shared, Steering, Version, Worker, steering};
 const WORKER_SILENCE: Duration = Duration::from_secs(120);
 
 /// What becomes of a configured plugin: it is loaded, or why not; nothing where its grant file says so.
-pub(super) type Loaded = Result<Arc<Installed>, Option<String>>;
+pub(super) type Loaded = Result<Chosen, Option<String>>;
 
 /// The configured plugins with their workers.
 pub(super) struct Plugins {
     pub(super) compiler: Arc<Compiler>,
+    kept: Kept,
     shared: Shared,
     pulses: Pulses,
     /// All that are configured, by name.
@@ -35,10 +37,10 @@ pub(super) struct Plugins {
 }
 
 impl Plugins {
-    pub(super) fn new(compiler: Compiler, shared: Shared, pulses: Pulses) -> Self {
+    pub(super) fn new(compiler: Compiler, kept: Kept, shared: Shared, pulses: Pulses) -> Self {
         let list = watch::Sender::new(PluginList::default());
         let compiler = Arc::new(compiler);
-        Plugins { compiler, shared, pulses, list, workers: JoinSet::new(), turns: HashMap::new() }
+        Plugins { compiler, kept, shared, pulses, list, workers: JoinSet::new(), turns: HashMap::new() }
     }
 
     /// All that are configured, by name, and what becomes of them.
@@ -74,7 +76,7 @@ impl Plugins {
         let mut list = Vec::new();
         for (grant, loaded) in loaded {
             let state = match loaded {
-                Ok(installed) => {
+                Ok(Chosen { installed, update }) => {
                     let off = disabled.iter().find(|disabled| disabled.plugin == installed.name);
                     if let Some(off) = off {
                         tracing::warn!(
@@ -85,7 +87,7 @@ impl Plugins {
                         );
                     }
                     let steering = self.employ(version(&grant, &installed, pools), off.is_none());
-                    PluginState::Loaded { installed, steering, update: None }
+                    PluginState::Loaded { installed, steering, update }
                 }
                 Err(None) => PluginState::Off,
                 Err(Some(why)) => PluginState::LeftOut(why),
@@ -93,7 +95,18 @@ impl Plugins {
             list.push(Arc::new(PluginSource { grant, state }));
         }
         self.show(list);
+        self.keep_components().await;
         Ok(())
+    }
+
+    /// Keeps the components that run for the next start.
+    pub(super) async fn keep_components(&self) {
+        let running: Vec<_> =
+            self.loaded().map(|(plugin, installed)| (plugin.grant.clone(), installed)).collect();
+        let kept = self.kept.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || kept.keep(&running)).await {
+            tracing::warn!(error = %error, "keeping the components that run");
+        }
     }
 
     /// Shows what is configured now.
@@ -140,15 +153,20 @@ pub(super) fn version(grant: &GrantFile, installed: &Arc<Installed>, pools: &Poo
 }
 
 /// All plugins with their grants. Those that cannot be loaded are left out, with what is wrong in the log.
-pub(super) fn load_all(compiler: &Compiler, config: &Config) -> Vec<(GrantFile, Loaded)> {
+pub(super) fn load_all(compiler: &Compiler, kept: &Kept, config: &Config) -> Vec<(GrantFile, Loaded)> {
     let load = |grant_file: &GrantFile| {
         if !grant_file.enabled {
             return Err(None);
         }
-        match Installed::load(compiler, grant_file) {
-            Ok(installed) => {
-                tell(&installed);
-                Ok(Arc::new(installed))
+        let before = kept.before(compiler, grant_file);
+        let chosen = before.and_then(|before| Chosen::after(before, compiler, grant_file).ok());
+        match chosen.map_or_else(|| Chosen::newest(compiler, grant_file), Ok) {
+            Ok(chosen) => {
+                tell(&chosen.installed);
+                if let Some(missing) = &chosen.update {
+                    tell_of_update(&grant_file.name, missing);
+                }
+                Ok(chosen)
             }
             Err(problems) => {
                 let problems: Vec<String> = problems.iter().map(config::Problem::one_line).collect();
@@ -172,4 +190,13 @@ pub(super) fn tell(installed: &Installed) {
     if let Some(missing) = &installed.missing {
         tracing::warn!(plugin, missing, "the plugin asks for more than its grant allows");
     }
+}
+
+/// Tells that an update waits.
+pub(super) fn tell_of_update(plugin: &str, missing: &str) {
+    tracing::warn!(
+        plugin,
+        missing,
+        "the new component asks for more than its grant allows; the one before goes on"
+    );
 }

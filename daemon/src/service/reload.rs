@@ -16,15 +16,15 @@ use std::sync::Arc;
 
 use journal::By;
 
-use super::plugins::{tell, version};
+use super::plugins::{tell, tell_of_update, version};
 use super::pools::Taken;
+use super::update::Chosen;
 use super::{Service, wanted, wished_of};
 use crate::compiler::Compiler;
-use crate::config::{self, Config, GrantFile, Place, Problem, Problems};
+use crate::config::{self, Config, GrantFile, Problem, Problems};
 use crate::control::types::{PoolsReloaded, Reloaded, Waiting};
 use crate::control::{PluginList, PluginSource, PluginState};
 use crate::feed::OpenDeliveries;
-use crate::router::Installed;
 
 /// What is to be read, and what it is compared with.
 pub(crate) struct Preparation {
@@ -49,11 +49,7 @@ enum Step {
     /// Its grant file says that it is not to run.
     Off,
     /// It is to run with this version.
-    Run {
-        installed: Arc<Installed>,
-        /// What a newer component asks for beyond the grant, which is why it waits.
-        update: Option<String>,
-    },
+    Run(Chosen),
 }
 
 impl Preparation {
@@ -108,30 +104,11 @@ fn step(compiler: &Compiler, grant: &GrantFile, before: Option<&PluginSource>) -
     if !grant.enabled {
         return Ok(Step::Off);
     }
-    let Some(running) = before.and_then(|before| before.state.installed()) else {
-        return Ok(Step::Run { installed: Arc::new(Installed::load(compiler, grant)?), update: None });
+    let chosen = match before.and_then(|before| before.state.installed()) {
+        None => Chosen::newest(compiler, grant)?,
+        Some(running) => Chosen::after(running.plugin.clone(), compiler, grant)?,
     };
-    if running.plugin.inspection().digest == grant.found.hex() {
-        let installed = Installed::granted(running.plugin.clone(), grant)?;
-        return Ok(Step::Run { installed: Arc::new(installed), update: None });
-    }
-    let newer = Installed::load(compiler, grant)?;
-    let Some(missing) = newer.missing.clone() else {
-        return Ok(Step::Run { installed: Arc::new(newer), update: None });
-    };
-    match Installed::granted(running.plugin.clone(), grant) {
-        Ok(older) if newer.asks_for_more_than(&older) => {
-            Ok(Step::Run { installed: Arc::new(older), update: Some(missing) })
-        }
-        Ok(_) => Ok(Step::Run { installed: Arc::new(newer), update: None }),
-        Err(mut wrong) => {
-            let what = "the new component asks for more than this allows, and the one that runs cannot take this file";
-            let place = Place::nowhere(&grant.path);
-            wrong
-                .insert(0, Problem::at(&place, "file", what).instead(format!("to allow it, add\n{missing}")));
-            Err(wrong)
-        }
-    }
+    Ok(Step::Run(chosen))
 }
 
 impl Service {
@@ -149,7 +126,7 @@ impl Service {
         let Prepared { config, only, steps } = prepared;
         let pools = if only.is_none() { &config.pools } else { &self.config.pools };
         let pools = self.pools.plan(pools).await?;
-        let begun = |step: &Step| matches!(step, Step::Run { .. });
+        let begun = |step: &Step| matches!(step, Step::Run(_));
         let mut open = OpenDeliveries::new();
         for (grant, _) in steps.iter().filter(|(_, step)| begun(step)) {
             open.extend(self.plugins.register(&grant.name).await?);
@@ -182,6 +159,7 @@ impl Service {
         }
         list.sort_by(|one, other| one.grant.name.cmp(&other.grant.name));
         self.plugins.show(list);
+        self.plugins.keep_components().await;
         if only.is_none() {
             self.take_settings(config, &mut told);
         }
@@ -230,14 +208,10 @@ impl Service {
                 }
                 PluginState::Off
             }
-            (Step::Run { installed, update }, before) => {
+            (Step::Run(Chosen { installed, update }), before) => {
                 tell(&installed);
                 if let Some(missing) = &update {
-                    tracing::warn!(
-                        plugin = name,
-                        missing,
-                        "the new component asks for more than its grant allows; the one before goes on"
-                    );
+                    tell_of_update(&name, missing);
                     told.waiting.push(Waiting { plugin: name.clone(), missing: missing.clone() });
                 }
                 let version = version(&grant, &installed, &self.pools);

@@ -207,6 +207,18 @@ async fn a_disabled_plugin_keeps_its_queue_and_order_also_over_a_restart() {
     };
     let plugin = until(LIMIT, "its events wait", || waiting(&operator)).await;
     assert!(plugin["why"].as_str().unwrap().contains("too loud"), "{plugin}");
+    let listed = operator.ask(&["deliveries", "list", "--plugin", "no_op"]);
+    let queue: Vec<(u64, &Value)> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| (line["sequence"].as_u64().unwrap(), &line["state"]))
+        .collect();
+    assert_eq!(queue.len() as u64, plugin["waiting"].as_u64().unwrap(), "{listed}");
+    assert!(queue.iter().all(|(sequence, state)| *sequence > before && **state == "waiting"), "{listed}");
+    assert!(queue.is_sorted_by_key(|(sequence, _)| *sequence), "{listed}");
+    let first = operator.ask(&["deliveries", "list", "-n", "1"]);
+    assert_eq!(first, json!([listed[0]]));
     assert_eq!(operator.status().0, 0, "what a person did on purpose is no problem");
     let ended = daemon.terminate().await;
     assert!(ended.status.success());
@@ -295,6 +307,7 @@ async fn without_a_daemon_the_journal_is_read_and_nothing_is_done() {
         &["journal", "actions"],
     ];
     let answers: Vec<Value> = questions.iter().map(|question| operator.ask(question)).collect();
+    let shown = operator.ask(&["plugins", "show", "give_up"]);
     assert!(daemon.terminate().await.status.success());
     assert!(!operator.socket().exists(), "the socket goes with the daemon");
 
@@ -319,12 +332,26 @@ async fn without_a_daemon_the_journal_is_read_and_nothing_is_done() {
     for command in [
         &["dead", "retry", "1"][..],
         &["dead", "drop", "1", "--reason", "x"],
-        &["plugins", "show", "give_up"],
+        &["plugins", "disable", "give_up"],
     ] {
         let refused = operator.run(command);
         assert_eq!(refused.code, 3, "{refused:?}");
         assert!(refused.error.contains("the daemon does not run"), "{refused:?}");
     }
+    let configured = operator.ask(&["plugins", "show", "give_up"]);
+    for key in
+        ["grant", "component", "description", "subscriptions", "allow", "missing", "pools", "concurrency"]
+    {
+        assert_eq!(configured[key], shown[key], "{key}");
+    }
+    let status = &configured["status"];
+    assert_eq!((&status["state"], &status["mode"]), (&json!("not running"), &json!("enforce")), "{status}");
+    assert_eq!(
+        (&status["version"], &status["dead"]),
+        (&shown["status"]["version"], &shown["status"]["dead"])
+    );
+    let unknown = operator.run(&["plugins", "show", "giveup"]);
+    assert!(unknown.code == 1 && unknown.error.contains("give_up"), "{unknown:?}");
     let missing = operator.run(&["events", "show", "999999"]);
     assert_eq!(missing.code, 1, "{missing:?}");
     // Reading left the journal as the daemon needs it.

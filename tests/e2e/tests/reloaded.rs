@@ -327,6 +327,56 @@ async fn an_update_that_asks_for_more_waits_until_it_is_granted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_update_that_waits_still_waits_after_a_restart() {
+    let world = World::builtin().await;
+    let read = "[[read]]\nclass = [\"VM\"]\nfields = [\"*\"]\n";
+    // One path, as an administrator has it: what ran is overwritten.
+    let component = world.folder().join("p.wasm");
+    let install = |name: &str| std::fs::copy(guest(name), &component).unwrap();
+    let granted = |rules: &str| {
+        let grant = Grant { name: "p".into(), component: component.clone(), rules: rules.into() };
+        with(&world, &[grant])
+    };
+    let waits = |operator: &Operator| {
+        let detail = operator.ask(&["plugins", "show", "p"]);
+        assert!(detail["update"].as_str().unwrap().contains("network.create"), "{detail}");
+        assert_eq!(detail["description"], "Does nothing");
+        assert_eq!(operator.status().0, 1);
+    };
+    let operator = world.operator();
+    install("no_op");
+    let daemon = world.start(&granted(read));
+    daemon.following().await;
+    install("witness");
+    assert_eq!(operator.run(&["plugins", "reload"]).code, 1, "it waits");
+    waits(&operator);
+    // However it ends, twice, and with a change of the grant that does not settle it.
+    daemon.kill();
+    let daemon = world.start(&granted(read));
+    daemon.following().await;
+    waits(&operator);
+    assert!(daemon.terminate().await.status.success());
+    let daemon = world.start(&granted(&format!("concurrency = 2\n{read}")));
+    daemon.following().await;
+    waits(&operator);
+    let heard = daemon.heard();
+    describe(&world, "web-1", "for the old version");
+    daemon.wait_after(heard, "the old version gets it", says("p", "delivered")).await;
+    assert!(networks(&world).is_empty());
+
+    let _ = granted(WITNESS).write(world.folder());
+    assert_eq!(names(&operator.ask(&["plugins", "reload"]), "changed"), ["p"]);
+    describe(&world, "web-1", "for the new version");
+    left_networks(&world, 1).await;
+    assert!(daemon.terminate().await.status.success());
+    // The new one is the one before from now on.
+    let daemon = world.start(&granted(read));
+    daemon.following().await;
+    assert_eq!(operator.ask(&["plugins", "show", "p"])["update"], Value::Null);
+    assert!(daemon.terminate().await.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_change_while_it_runs_is_named() {
     let world = World::builtin().await;
     let config = with(&world, &[witness()]);

@@ -108,7 +108,20 @@ impl Manifest {
 
     /// The lines of a grant for the secrets that the plugin asks for and is not given.
     #[must_use]
-    pub fn missing_secrets<'g>(&self, given: impl IntoIterator<Item = &'g str>) -> Option<String> {
+    pub(crate) fn missing_secrets<'g>(&self, given: impl IntoIterator<Item = &'g str>) -> Option<String> {
         secrets::missing(&self.secrets, given)
+    }
+
+    /// All that the plugin asks for and is not granted, secrets among it, as lines of a grant.
+    #[must_use]
+    pub fn lacking<'g>(
+        &self,
+        grant: &grant::Grant,
+        secrets: impl IntoIterator<Item = &'g str>,
+    ) -> Option<String> {
+        match (self.missing(grant), self.missing_secrets(secrets)) {
+            (Some(lines), Some(secrets)) => Some(lines + &secrets),
+            (lines, secrets) => lines.or(secrets),
+        }
     }
 }
